@@ -1,0 +1,3 @@
+module github.com/gridferry/gridferry
+
+go 1.26
