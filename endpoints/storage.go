@@ -1,0 +1,210 @@
+// Package endpoints is storage as gridferry sees it: one small interface that
+// every kind of storage implements, and, apart from it, abilities that only
+// some have. It holds no drivers; those live in the folders below.
+//
+// # Paths
+//
+// A path is absolute, slash-separated, cleaned ("/", "/a/b", never "/a/" or
+// "/a/../b") and may hold any byte but NUL, CR and LF. A driver with a root
+// maps "/" to it and lets nothing, not even a symbolic link, lead outside.
+//
+// # Errors
+//
+// Every error is a *fault.Error: NotFound, Exists, Permission, Credential,
+// NoSpace, Unsupported, Invalid, Busy, Transient, Integrity, Canceled or
+// Internal, naming the path and carrying the storage's own words.
+package endpoints
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Type says what an entry is.
+type Type string
+
+// The types of entries. Other covers devices, sockets and pipes, which are
+// listed and never moved.
+const (
+	File  Type = "file"
+	Dir   Type = "dir"
+	Link  Type = "link"
+	Other Type = "other"
+)
+
+// Entry describes one name.
+type Entry struct {
+	Name    string    // last path element in a listing; the whole path from Stat
+	Type    Type      //
+	Size    int64     // bytes; 0 for anything but a file
+	ModTime time.Time // UTC; zero when the storage does not tell
+	Mode    uint32    // permission bits (07777); 0 when the storage does not tell
+	Target  string    // of a symbolic link, as written in it
+}
+
+// Caps says what a storage can do. It is learned once, when the storage is
+// opened, and does not change while it is open.
+type Caps struct {
+	Kind       string   // driver name: "posix", "gridftp", ...
+	Server     string   // what the server calls itself; empty when there is none
+	StreamOnly bool     // no out-of-order writes: concurrency is the only tuning (CACM: stream mode)
+	Ranges     bool     // CreateOptions.Offset may be other than 0
+	Times      bool     // TimeSetter works
+	Modes      bool     // ModeSetter works
+	Links      bool     // Linker works
+	Checksums  []string // algorithms the storage computes where the data is, strongest first: "sha256", "md5", ...
+	FoldsCase  bool     // names equal but for case are the same name
+	MaxName    int      // longest name in bytes; 0 is unknown
+}
+
+// Storage is an opened endpoint: one identity at one place. It may be used by
+// many goroutines at once; drivers pool sessions below it.
+type Storage interface {
+	// Caps tells what the storage can do.
+	Caps() Caps
+
+	// Stat describes path without following a final symbolic link.
+	Stat(ctx context.Context, path string) (Entry, error)
+
+	// List calls page with the entries of the directory at path, in the
+	// storage's own order and in pages of at most a few thousand, without "."
+	// and "..". An error from page ends the listing and is returned as it is.
+	// The slice belongs to List again when page returns.
+	List(ctx context.Context, path string, page func([]Entry) error) error
+
+	// Open reads length bytes of the file at path from offset; length -1 is
+	// to the end. A file that is shorter ends early with io.EOF: the caller
+	// knows the size it expects. Symbolic links are followed. The caller closes.
+	Open(ctx context.Context, path string, offset, length int64) (io.ReadCloser, error)
+
+	// Create opens the file at path for writing. The caller ends with exactly
+	// one of Commit and Abort.
+	Create(ctx context.Context, path string, opts CreateOptions) (Writer, error)
+
+	// Mkdir makes one directory; its parent must exist. Exists when the name
+	// is taken, by whatever.
+	Mkdir(ctx context.Context, path string) error
+
+	// Rename gives from the name to, replacing a file of that name at once.
+	Rename(ctx context.Context, from, to string) error
+
+	// Remove removes one file, link or empty directory. A directory that is
+	// not empty is Exists.
+	Remove(ctx context.Context, path string) error
+
+	// Close ends the sessions. Calls under way fail; closing twice is nil.
+	Close() error
+}
+
+// CreateOptions says how a file is written.
+type CreateOptions struct {
+	Size      int64 // bytes that will be written; -1 unknown. A hint for allocation and quota
+	Offset    int64 // where writing begins; what is before and after it stays. Needs Caps.Ranges unless 0
+	Update    bool  // keep what the file holds (a range of a file that others write too); false truncates
+	Exclusive bool  // fail with Exists when the name is taken
+}
+
+// Writer takes the bytes of a file, or of a range of one, in order. It may
+// also be an io.ReaderFrom, which io.Copy then uses.
+type Writer interface {
+	io.Writer
+	// Commit ends the write and returns when the bytes are as durable as the
+	// storage makes them.
+	Commit() error
+	// Abort gives the write up. What was written may stay or go: the caller
+	// removes the name. Aborting after Commit does nothing.
+	Abort() error
+}
+
+// Checksummer computes checksums where the data is.
+type Checksummer interface {
+	// Checksum returns the lower-case hexadecimal digest of length bytes of
+	// path from offset (-1: to the end). Unsupported when alg is not in
+	// Caps.Checksums. It may take as long as reading the file does; alive, when
+	// not nil, is called from time to time meanwhile.
+	Checksum(ctx context.Context, path, alg string, offset, length int64, alive func()) (string, error)
+}
+
+// TimeSetter sets modification times.
+type TimeSetter interface {
+	SetModTime(ctx context.Context, path string, t time.Time) error
+}
+
+// ModeSetter sets permission bits (07777).
+type ModeSetter interface {
+	SetMode(ctx context.Context, path string, mode uint32) error
+}
+
+// Linker makes symbolic links.
+type Linker interface {
+	Symlink(ctx context.Context, target, path string) error
+}
+
+// SpaceReporter tells how much may still be written under path, in bytes.
+type SpaceReporter interface {
+	Free(ctx context.Context, path string) (int64, error)
+}
+
+// ThirdParty moves files straight to another storage: the bytes go from
+// server to server and never through this process.
+type ThirdParty interface {
+	// Reaches says whether files can go straight to dst: nil, or an
+	// Unsupported error with the reason.
+	Reaches(dst Storage) error
+
+	// Send copies the files that next hands out until it says false, over one
+	// pair of sessions, with at most opts.Pipelining requests outstanding.
+	// Concurrency is several Sends at once.
+	//
+	// done is called exactly once for every file taken from next, in that
+	// order, from one goroutine. progress, when not nil, is called as markers
+	// arrive. When Send returns an error, files that were taken and not
+	// proven done have had their done with Sent.Err or Sent.Suspect set; the
+	// error says what ended the run.
+	Send(ctx context.Context, dst Storage, opts SendOptions, next func() (Send, bool), done func(Sent), progress func(SendProgress)) error
+}
+
+// SendOptions is the tuning of one pair of sessions.
+type SendOptions struct {
+	Parallelism int           // sockets per file, 1 to 64
+	Pipelining  int           // requests outstanding, 1 to 1,000
+	Buffer      int           // TCP buffer in bytes; 0 leaves it to the systems
+	Encrypt     bool          // the data channel is private, whatever the endpoints' default
+	Checksum    string        // algorithm both ends compute after each file; empty for none
+	Stall       time.Duration // no marker and no reply for this long is a stall; 0 is 120 s
+}
+
+// Send is one file to be sent.
+type Send struct {
+	Source, Dest string
+	Size         int64   // as listed
+	Have         []Range // what Dest holds already; sorted, disjoint
+	Key          int     // the caller's own; handed back
+}
+
+// Range is the half-open byte range [Off, End).
+type Range struct {
+	Off int64 `json:"off"`
+	End int64 `json:"end"`
+}
+
+// Sent says how one file ended. With neither Err nor Suspect both servers
+// said that the file is complete, and its byte count is the one expected.
+type Sent struct {
+	Send
+	Bytes     int64  // moved in this run
+	SourceSum string // when opts.Checksum was set
+	DestSum   string
+	Err       error // this file failed, and this is why
+	AtSource  bool  // Err is the source's; otherwise the destination's or both
+	Suspect   bool  // not proven: Dest may hold nothing, a part, or another file's bytes
+}
+
+// SendProgress tells of a file on its way. Ranges are what the destination
+// has made restartable so far, merged, Have included.
+type SendProgress struct {
+	Key    int
+	Bytes  int64 // moved in this run, as far as is known
+	Ranges []Range
+}
