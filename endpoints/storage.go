@@ -178,7 +178,8 @@ type SendOptions struct {
 // Send is one file to be sent.
 type Send struct {
 	Source, Dest string
-	Size         int64   // as listed
+	Size         int64   // of the whole file, as listed
+	Part         *Range  // move only this part, to the same offsets of Dest, which keeps the rest; nil is the whole file
 	Have         []Range // what Dest holds already; sorted, disjoint
 	Key          int     // the caller's own; handed back
 }
