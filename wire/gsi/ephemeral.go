@@ -29,8 +29,7 @@ func NewEphemeral(name string, lifetime time.Duration) (*Credential, error) {
 	if _, err := rand.Read(tag); err != nil {
 		return nil, fmt.Errorf("make ephemeral credential: %w", err)
 	}
-	now := time.Now()
-	validity := validity{now.Add(-backdate), now.Add(lifetime)}
+	validity := newValidity(lifetime)
 	ca, err := newECCertificate(authorityTemplate(pkix.Name{CommonName: fmt.Sprintf("ephemeral authority %x", tag)}, validity), nil)
 	if err != nil {
 		return nil, fmt.Errorf("make ephemeral credential: %w", err)
@@ -44,6 +43,11 @@ func NewEphemeral(name string, lifetime time.Duration) (*Credential, error) {
 
 // validity is a certificate's first and last moment.
 type validity struct{ from, to time.Time }
+
+func newValidity(lifetime time.Duration) validity {
+	now := time.Now()
+	return validity{now.Add(-backdate), now.Add(lifetime)}
+}
 
 func authorityTemplate(subject pkix.Name, v validity) *x509.Certificate {
 	return &x509.Certificate{
