@@ -71,9 +71,11 @@ func parseName(raw []byte) ([]attributeSET, error) {
 }
 
 // DN renders a DER-encoded name (a certificate's RawSubject or RawIssuer) as
-// OpenSSL's X509_NAME_oneline does: "/DC=org/DC=grid/CN=Ada", first component
-// first, bytes outside printable ASCII as \xHH. That is the form gridmaps hold.
-// What is not a name gives the empty string, which matches nobody.
+// OpenSSL 3's X509_NAME_oneline does: "/DC=org/DC=grid/CN=Ada", first component
+// first, "+" between the parts of a multi-valued one, "\/" and "\+" for those
+// characters in a value, \xHH for bytes outside printable ASCII. Unlike
+// OpenSSL's, the form is unambiguous: a backslash in a value is \x5C. What is
+// not a name gives the empty string, which matches nobody.
 func DN(raw []byte) string {
 	name, err := parseName(raw)
 	if err != nil {
@@ -81,8 +83,10 @@ func DN(raw []byte) string {
 	}
 	var b strings.Builder
 	for _, rdn := range name {
+		separator := byte('/')
 		for _, a := range rdn {
-			b.WriteByte('/')
+			b.WriteByte(separator)
+			separator = '+'
 			oid := a.Type.String()
 			if short, ok := shortNames[oid]; ok {
 				b.WriteString(short)
@@ -91,15 +95,62 @@ func DN(raw []byte) string {
 			}
 			b.WriteByte('=')
 			for _, c := range a.Value.Bytes {
-				if c < ' ' || c > '~' {
+				switch {
+				case c == '/' || c == '+':
+					b.WriteByte('\\')
+					b.WriteByte(c)
+				case c < ' ' || c > '~' || c == '\\':
 					fmt.Fprintf(&b, `\x%02X`, c)
-				} else {
+				default:
 					b.WriteByte(c)
 				}
 			}
 		}
 	}
 	return b.String()
+}
+
+// SameDN compares a DN as this package renders it with one that a person or an
+// older tool wrote, in a gridmap or a configuration: "/CN=host/example.org"
+// with a bare slash (OpenSSL before 3 wrote it so), "/Email=" and "/E=" for
+// "/emailAddress=", "/USERID=" for "/UID=". The comparison minds case.
+func SameDN(a, b string) bool { return a != "" && modernDN(a) == modernDN(b) }
+
+var oldAttributes = map[string]string{"E": "emailAddress", "Email": "emailAddress", "USERID": "UID"}
+
+// modernDN escapes every slash and plus that does not begin an attribute, since
+// then it can only belong to a value, and gives old attribute names their
+// present ones.
+func modernDN(dn string) string {
+	var b strings.Builder
+	for i := 0; i < len(dn); i++ {
+		switch c := dn[i]; c {
+		case '\\':
+			b.WriteByte(c)
+			if i++; i < len(dn) {
+				b.WriteByte(dn[i])
+			}
+		case '/', '+':
+			attribute, _, ok := strings.Cut(dn[i+1:], "=")
+			if !ok || strings.ContainsFunc(attribute, notAttribute) || attribute == "" {
+				b.WriteByte('\\')
+				b.WriteByte(c)
+				continue
+			}
+			b.WriteByte(c)
+			if modern, ok := oldAttributes[attribute]; ok {
+				b.WriteString(modern)
+				i += len(attribute)
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func notAttribute(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.'
 }
 
 // canonicalName returns the canonical encoding of each RDN of a name: two names

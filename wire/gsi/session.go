@@ -312,7 +312,7 @@ func (v *verifier) verify(chain []*x509.Certificate) error {
 	}
 	switch {
 	case v.identity != "":
-		if peer.Identity != v.identity {
+		if !SameDN(peer.Identity, v.identity) {
 			return refuse(ReasonIdentity, peer.EEC(), "%s was expected", v.identity)
 		}
 	case v.host != "":
