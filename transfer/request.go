@@ -120,7 +120,7 @@ type Filter struct {
 	Type    string `json:"type,omitempty"` // "file", "dir", or both when empty
 }
 
-// Duration is a time.Duration that is a string ("2s", "36h") in JSON.
+// Duration is a time.Duration that is a string ("2s", "36h", "7d") in JSON.
 type Duration time.Duration
 
 // Policy asks for a way of tuning. The zero Policy is auto.

@@ -1,0 +1,117 @@
+package transfer
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SegmentLimit is how many files are sorted by size as a whole. A larger tree
+// is sorted segment by segment, so that copying can begin before the walk ends.
+const SegmentLimit = 100_000
+
+// CutOptions says how much work fits a chunk. Zero values take the defaults.
+type CutOptions struct {
+	Target   time.Duration // work in a chunk; default 60 s
+	Rate     float64       // expected bytes a second; default 500 MB/s
+	PerFile  time.Duration // expected cost of a file besides its bytes; default 0.5 ms (2,000 files a second)
+	MaxFiles int           // default 5,000
+}
+
+func (o CutOptions) withDefaults() CutOptions {
+	if o.Target <= 0 {
+		o.Target = time.Minute
+	}
+	if o.Rate <= 0 {
+		o.Rate = 500e6
+	}
+	if o.PerFile <= 0 {
+		o.PerFile = 500 * time.Microsecond
+	}
+	if o.MaxFiles <= 0 {
+		o.MaxFiles = 5_000
+	}
+	return o
+}
+
+// Piece is a run of sorted files that becomes one chunk.
+type Piece struct {
+	Files []File // a part of the slice that was cut
+	Stats Stats
+	Class Class
+}
+
+// Sort puts files in the order of size in which chunks are cut, in place. The
+// order is total, so that a walk that is done again cuts the same chunks.
+func Sort(files []File) {
+	slices.SortFunc(files, func(a, b File) int {
+		if c := cmp.Compare(a.Size, b.Size); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Source, b.Source); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Dest, b.Dest)
+	})
+}
+
+// Cut cuts sorted files into chunks of like size: first at the sizes where the
+// published heuristics change (50 MB and 250 MB), so that no chunk needs two
+// tunings, then so that each is about opts.Target of work or less. A file that
+// is more work than that is a chunk of its own.
+//
+// The parts of a class are of about equal work: an evenly cut class leaves no
+// short last chunk that the heuristics would take for another class.
+func Cut(sorted []File, opts CutOptions) []Piece {
+	opts = opts.withDefaults()
+	var pieces []Piece
+	for len(sorted) > 0 {
+		n := len(sorted)
+		for _, bound := range []int64{SmallMean - 1, LargeMin} {
+			if sorted[0].Size <= bound {
+				n, _ = slices.BinarySearchFunc(sorted, bound, func(f File, bound int64) int {
+					if f.Size <= bound {
+						return -1
+					}
+					return 1
+				})
+				break
+			}
+		}
+		pieces = append(pieces, opts.cutClass(sorted[:n])...)
+		sorted = sorted[n:]
+	}
+	return pieces
+}
+
+// cost is the expected work of one file, in seconds.
+func (o CutOptions) cost(f File) float64 { return o.PerFile.Seconds() + float64(f.Size)/o.Rate }
+
+func (o CutOptions) cutClass(files []File) []Piece {
+	var total float64
+	for _, f := range files {
+		total += o.cost(f)
+	}
+	target := o.Target.Seconds()
+	parts := max(int(total/target), (len(files)-1)/o.MaxFiles) + 1
+	share := total / float64(parts)
+
+	var pieces []Piece
+	first, work := 0, 0.0
+	for i, f := range files {
+		c := o.cost(f)
+		full := work+c > target || i-first == o.MaxFiles || work+c/2 > share
+		if i > first && full {
+			pieces = append(pieces, newPiece(files[first:i]))
+			first, work = i, 0
+		}
+		work += c
+	}
+	return append(pieces, newPiece(files[first:]))
+}
+
+func newPiece(files []File) Piece {
+	s := StatsOf(files)
+	return Piece{Files: files, Stats: s, Class: s.Class()}
+}

@@ -1,0 +1,101 @@
+package transfer
+
+import (
+	"time"
+
+	"github.com/gridferry/gridferry/fault"
+)
+
+// Action is what is done about a fault.
+type Action string
+
+// The actions.
+const (
+	Again     Action = "again"      // after Delay
+	Wait      Action = "wait"       // after Delay, and tell the owner: only somebody else can help
+	Suspend   Action = "suspend"    // until a credential is renewed, and tell the owner
+	SkipFile  Action = "skip"       // list the file and go on without it
+	FailLater Action = "fail-later" // list the file, do everything else, then the task has FAILED
+	FailNow   Action = "fail-now"   // the task has FAILED
+)
+
+// Trouble is a fault, and what is known of how it came about.
+type Trouble struct {
+	Kind       fault.Kind
+	AtSource   bool    // the source refused; otherwise the destination, or both
+	Attempt    int     // how often the same thing has failed by now; 1 is the first time
+	OnError    OnError // what the request says of single files
+	FailOnFull bool    // no space is a failure
+}
+
+// Answer is what is done about a fault.
+type Answer struct {
+	Action Action
+	Delay  time.Duration // before the next attempt; the caller may add jitter
+	Last   bool          // the next attempt comes after everything else in the task
+}
+
+// How often a thing is tried in all.
+const (
+	TriesRefused   = 5  // NotFound, Permission, Exists, Unsupported
+	TriesIntegrity = 4  // once, and copied again three times
+	TriesInternal  = 10 //
+)
+
+// AnswerTo is the one table of answers to faults. The deadline is not in it:
+// it ends every wait.
+func AnswerTo(t Trouble) Answer {
+	attempt := max(t.Attempt, 1)
+	switch t.Kind {
+	case fault.Transient:
+		return Answer{Action: Again, Delay: backoff(attempt, time.Second, 5*time.Minute)}
+	case fault.Busy:
+		return Answer{Action: Again, Delay: backoff(attempt, time.Second, 5*time.Second)}
+	case fault.Canceled:
+		// Whoever asked us to stop decides whether there is a next time.
+		return Answer{Action: Again}
+	case fault.Credential:
+		return Answer{Action: Suspend}
+	case fault.NoSpace:
+		if t.FailOnFull {
+			return Answer{Action: FailNow}
+		}
+		return Answer{Action: Wait, Delay: backoff(attempt, time.Minute, 15*time.Minute)}
+	case fault.NotFound, fault.Permission, fault.Exists, fault.Unsupported:
+		if t.OnError == OnErrorRetry && attempt < TriesRefused {
+			return Answer{Action: Again, Delay: backoff(attempt, 5*time.Second, time.Minute), Last: true}
+		}
+		return giveUp(t.OnError)
+	case fault.Integrity:
+		if attempt < TriesIntegrity {
+			return Answer{Action: Again}
+		}
+		return giveUp(t.OnError)
+	case fault.Invalid:
+		return Answer{Action: FailNow}
+	}
+	// Internal, and kinds that only a later version knows.
+	if attempt < TriesInternal {
+		return Answer{Action: Again, Delay: backoff(attempt, time.Second, 5*time.Minute)}
+	}
+	return Answer{Action: FailNow}
+}
+
+func giveUp(rule OnError) Answer {
+	switch canonical(rule, onErrorNames) {
+	case OnErrorSkip:
+		return Answer{Action: SkipFile}
+	case OnErrorFail:
+		return Answer{Action: FailNow}
+	}
+	return Answer{Action: FailLater}
+}
+
+// backoff doubles from first to at most limit.
+func backoff(attempt int, first, limit time.Duration) time.Duration {
+	d := first
+	for ; attempt > 1 && d < limit; attempt-- {
+		d *= 2
+	}
+	return min(d, limit)
+}

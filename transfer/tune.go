@@ -1,0 +1,178 @@
+package transfer
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The thresholds of the published heuristics: B. Allen et al., "Software as a
+// Service for Data Scientists", CACM 55(2), 2012. Megabytes are decimal.
+const (
+	ManyFiles = 100         // more than this many ...
+	SmallMean = 50_000_000  // ... with a mean under this are small, in bytes
+	LargeMin  = 250_000_000 // all over this are large, in bytes
+)
+
+// DefaultSessions is the budget of pairs of sessions that one task has between
+// two endpoints under the policy "auto".
+const DefaultSessions = 8
+
+// Stats sums up a set of files. Sizes are in bytes.
+type Stats struct {
+	Files    int64
+	Bytes    int64
+	Min, Max int64
+}
+
+// StatsOf sums up files.
+func StatsOf(files []File) Stats {
+	var s Stats
+	for _, f := range files {
+		s = s.Add(f.Size)
+	}
+	return s
+}
+
+// Add returns the statistics with one more file of that size.
+func (s Stats) Add(size int64) Stats {
+	if s.Files == 0 {
+		return Stats{Files: 1, Bytes: size, Min: size, Max: size}
+	}
+	return Stats{Files: s.Files + 1, Bytes: s.Bytes + size, Min: min(s.Min, size), Max: max(s.Max, size)}
+}
+
+// Mean is the mean size, rounded down; 0 without files.
+func (s Stats) Mean() int64 {
+	if s.Files == 0 {
+		return 0
+	}
+	return s.Bytes / s.Files
+}
+
+// smallMean compares exactly where Mean would round.
+func (s Stats) smallMean() bool { return s.Bytes < SmallMean*s.Files }
+
+// Class is how the published heuristics see the files.
+func (s Stats) Class() Class {
+	switch {
+	case s.Files > ManyFiles && s.smallMean():
+		return Small
+	case s.Files > 0 && s.Min > LargeMin:
+		return Large
+	}
+	return Medium
+}
+
+// Setting is what tuning has to know besides the files.
+type Setting struct {
+	StreamDest bool // the destination takes bytes only in order: concurrency is all there is to tune
+	Relay      bool // the bytes go through a worker
+	Sessions   int  // budget of pairs of sessions for the chunk; 0 is DefaultSessions
+}
+
+// Tune chooses how a chunk of files is moved, and says why. "classic" is the
+// published numbers and nothing else; "auto" starts from what the files need
+// within the budget of sessions. Values that the policy fixes replace either's.
+func Tune(p Policy, s Stats, at Setting) Tuning {
+	var t Tuning
+	if canonical(p.Name, policyNames) == PolicyClassic {
+		t = tuneClassic(s, at)
+	} else {
+		t = tuneAuto(s, at)
+	}
+	var fixed []string
+	for _, v := range []struct {
+		name string
+		want int
+		set  *int
+	}{{"cc", p.Concurrency, &t.Concurrency}, {"p", p.Parallelism, &t.Parallelism}, {"pp", p.Pipelining, &t.Pipelining}} {
+		if v.want > 0 {
+			*v.set = v.want
+			fixed = append(fixed, fmt.Sprintf("%s=%d", v.name, v.want))
+		}
+	}
+	switch len(fixed) {
+	case 0:
+	case 3:
+		t.Reason = strings.Join(fixed, ", ") + " as asked"
+	default:
+		t.Reason += "; " + strings.Join(fixed, ", ") + " as asked"
+	}
+	return t
+}
+
+func tuneClassic(s Stats, at Setting) Tuning {
+	class := s.Class()
+	if at.StreamDest {
+		if class == Small {
+			return Tuning{Concurrency: 8, Parallelism: 1, Pipelining: 1, Reason: "classic: " + describe(s) + "; the destination is stream mode, so only concurrency helps"}
+		}
+		return Tuning{Concurrency: 2, Parallelism: 1, Pipelining: 1, Reason: "classic: " + describe(s) + "; the destination is stream mode"}
+	}
+	switch class {
+	case Small:
+		return Tuning{Concurrency: 2, Parallelism: 2, Pipelining: 20, Reason: "classic: " + describe(s)}
+	case Large:
+		return Tuning{Concurrency: 2, Parallelism: 8, Pipelining: 5, Reason: "classic: " + describe(s)}
+	}
+	return Tuning{Concurrency: 2, Parallelism: 4, Pipelining: 10, Reason: "classic: " + describe(s)}
+}
+
+// describe says which of the published rules holds, with its numbers.
+func describe(s Stats) string {
+	switch s.Class() {
+	case Small:
+		return fmt.Sprintf("%d files, more than %d, with a mean of %s, under 50 MB", s.Files, ManyFiles, FormatBytes(s.Mean()))
+	case Large:
+		return fmt.Sprintf("all files over 250 MB, the smallest %s", FormatBytes(s.Min))
+	}
+	if s.smallMean() {
+		return fmt.Sprintf("%s with a mean of %s, not more than %d", countFiles(s.Files), FormatBytes(s.Mean()), ManyFiles)
+	}
+	return fmt.Sprintf("%s, neither small on average nor all over 250 MB (mean %s, smallest %s)", countFiles(s.Files), FormatBytes(s.Mean()), FormatBytes(s.Min))
+}
+
+// tuneAuto gives each file the sockets it can use, keeps enough requests
+// outstanding that the round trip between files is hidden, and spends the
+// budget on as many files at once as there are.
+func tuneAuto(s Stats, at Setting) Tuning {
+	budget := at.Sessions
+	if budget <= 0 {
+		budget = DefaultSessions
+	}
+	var t Tuning
+	var why string
+	switch mean := s.Mean(); {
+	case mean < 1_000_000:
+		// A file that fits the first congestion windows gains nothing from a
+		// second socket; its cost is requests.
+		t = Tuning{Concurrency: budget, Parallelism: 1, Pipelining: 100}
+		why = "each costs requests rather than bytes: deep pipelining, one socket"
+	case mean < SmallMean:
+		t = Tuning{Concurrency: budget, Parallelism: 2, Pipelining: 20}
+		why = "many at once, two sockets each"
+	case s.Min <= LargeMin:
+		t = Tuning{Concurrency: (budget + 1) / 2, Parallelism: 4, Pipelining: 10}
+		why = "half the budget of sessions, four sockets each"
+	default:
+		t = Tuning{Concurrency: (budget + 3) / 4, Parallelism: 8, Pipelining: 5}
+		why = "few at once, eight sockets each"
+	}
+	if at.StreamDest {
+		t.Concurrency, t.Parallelism, t.Pipelining = budget, 1, 1
+		why = "the destination is stream mode, so only concurrency helps"
+	}
+	if s.Files > 0 {
+		t.Concurrency = int(min(int64(t.Concurrency), s.Files))
+		t.Pipelining = int(min(int64(t.Pipelining), (s.Files+int64(t.Concurrency)-1)/int64(t.Concurrency)))
+	}
+	t.Reason = fmt.Sprintf("auto: %s, mean %s: %s", countFiles(s.Files), FormatBytes(s.Mean()), why)
+	return t
+}
+
+func countFiles(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
