@@ -125,7 +125,11 @@ type ReplyParser struct {
 
 // Line takes the next line, without its end. It reports whether that line
 // completed a reply, and the reply.
-func (p *ReplyParser) Line(line string) (Reply, bool, error) {
+func (p *ReplyParser) Line(line string) (Reply, bool, error) { return p.line(line, false) }
+
+// line is Line; inside tells that the line is known not to be a reply's last,
+// whatever it looks like.
+func (p *ReplyParser) line(line string, inside bool) (Reply, bool, error) {
 	if len(line) > MaxReplyLine {
 		return Reply{}, false, ErrReplyTooLarge
 	}
@@ -142,7 +146,7 @@ func (p *ReplyParser) Line(line string) (Reply, bool, error) {
 	code, sep, text, ok := splitReplyLine(line)
 	own := ok && code == p.reply.Code
 	switch {
-	case own && sep == ' ':
+	case own && sep == ' ' && !inside:
 		p.open = false
 		p.reply.Lines = append(p.reply.Lines, text)
 		return p.reply, true, nil
