@@ -12,7 +12,11 @@
 //
 // Every error is a *fault.Error: NotFound, Exists, Permission, Credential,
 // NoSpace, Unsupported, Invalid, Busy, Transient, Integrity, Canceled or
-// Internal, naming the path and carrying the storage's own words.
+// Internal, naming the path and carrying the storage's own words. A name that
+// is there but is another sort of thing than the call asks for (a directory
+// to be read, a file in the middle of a path) is NotFound to a call that
+// reads and Exists to one that writes. A call whose context was cancelled is
+// Canceled; one whose deadline has passed, or on a closed storage, Transient.
 package endpoints
 
 import (
@@ -100,8 +104,8 @@ type Storage interface {
 // CreateOptions says how a file is written.
 type CreateOptions struct {
 	Size      int64 // bytes that will be written; -1 unknown. A hint for allocation and quota
-	Offset    int64 // where writing begins; what is before and after it stays. Needs Caps.Ranges unless 0
-	Update    bool  // keep what the file holds (a range of a file that others write too); false truncates
+	Offset    int64 // where writing begins; needs Caps.Ranges unless 0, and implies Update
+	Update    bool  // keep what the file holds before and after (a range of a file that others write too); false truncates
 	Exclusive bool  // fail with Exists when the name is taken
 }
 

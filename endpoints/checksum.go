@@ -1,0 +1,45 @@
+package endpoints
+
+import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"hash"
+	"hash/adler32"
+	"slices"
+)
+
+// Algorithms returns the checksums that gridferry itself computes, in the
+// form of Caps.Checksums: strongest first. MD5, SHA-1 and Adler-32 are there
+// because grid servers offer nothing better; they find accidents, not attacks.
+func Algorithms() []string {
+	return []string{"sha512", "sha256", "sha1", "md5", "adler32"}
+}
+
+// NewHash returns a hash for an algorithm of Algorithms, or nil.
+func NewHash(alg string) hash.Hash {
+	switch alg {
+	case "sha512":
+		return sha512.New()
+	case "sha256":
+		return sha256.New()
+	case "sha1":
+		return sha1.New()
+	case "md5":
+		return md5.New()
+	case "adler32":
+		return adler32.New()
+	}
+	return nil
+}
+
+// SharedChecksum returns the strongest algorithm in both lists, or "".
+func SharedChecksum(a, b []string) string {
+	for _, alg := range Algorithms() {
+		if slices.Contains(a, alg) && slices.Contains(b, alg) {
+			return alg
+		}
+	}
+	return ""
+}
