@@ -1,0 +1,78 @@
+// Package harness runs real programs for tests: it finds or builds them, starts
+// them as processes on free ports, freezes and kills them, and shows what they
+// said when a test fails. It holds no tests of its own subject and knows no
+// protocol; package globus builds the peers on it.
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// packages names the Debian package that holds a command.
+func packages() map[string]string {
+	return map[string]string{
+		"chromium":              "chromium",
+		"globus-gridftp-server": "globus-gridftp-server-progs",
+		"globus-url-copy":       "globus-gass-copy-progs",
+		"grid-proxy-info":       "globus-proxy-utils",
+		"grid-proxy-init":       "globus-proxy-utils",
+		"ip":                    "iproute2",
+		"myproxy-logon":         "myproxy",
+		"myproxy-server":        "myproxy-server",
+		"nft":                   "nftables",
+		"openssl":               "openssl",
+		"proftpd":               "proftpd-core",
+		"sftp":                  "openssh-client",
+		"ssh":                   "openssh-client",
+		"ssh-keygen":            "openssh-client",
+		"sshd":                  "openssh-server",
+		"vsftpd":                "vsftpd",
+	}
+}
+
+// Need returns the path of a command, or skips the test, saying which Debian
+// package would have it.
+func Need(t testing.TB, command string) string {
+	t.Helper()
+	path, err := find(command)
+	if err != nil {
+		Lacking(t, fmt.Sprintf("needs the %s command (Debian: %s)", command, packages()[command]))
+	}
+	return path
+}
+
+// find looks where daemons live too: they are not on every user's PATH.
+func find(command string) (string, error) {
+	path, err := exec.LookPath(command)
+	if err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, command)); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// NeedRoot skips the test when it is not run by root.
+func NeedRoot(t testing.TB, why string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		Lacking(t, "needs root: "+why)
+	}
+}
+
+// Lacking skips the test for want of something outside this repository. Where
+// GRIDFERRY_REQUIRE is set, as in CI, nothing may be lacking and it fails.
+func Lacking(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("GRIDFERRY_REQUIRE") != "" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
