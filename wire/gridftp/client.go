@@ -27,7 +27,7 @@ type Client struct {
 
 	// delegated tells that the server holds a proxy of ours.
 	delegated bool
-	data      dataState
+	told      dataState
 }
 
 // Dial connects and logs in. With Delegation left to be chosen, a server that

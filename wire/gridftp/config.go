@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gridferry/gridferry/wire/gridftp/data"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
 
@@ -94,7 +95,7 @@ type Config struct {
 	MinTLS, MaxTLS gsi.Version // of the control connection; zero is 1.2 and 1.3
 
 	Timeouts Timeouts
-	Network  Network
+	Network  data.Network // of this host's own data channels
 
 	SSH []string // the ssh command, and options before the host; empty is {"ssh"}
 

@@ -25,7 +25,8 @@ type dataState struct {
 	credential  string // fingerprint of the DCSC credential; empty is none
 	parallelism int
 	buffer      int
-	markers     int // seconds between markers; 0 is the server's own choice
+	markers     int      // seconds between markers; 0 is the server's own choice
+	pairing     *pairing // whose data connections are still open; nil is none
 }
 
 // A Security is how a data channel's ends are to be protected.
@@ -46,8 +47,8 @@ func (c *Client) maySecure() bool {
 // dataCommands returns the commands that bring the server from what it was
 // told to mode and security, and the state they lead to.
 func (c *Client) dataCommands(mode Mode, s Security) (lines []string, next dataState, err error) {
-	next = c.data
-	if current := c.data.mode; mode != current && (mode != Stream || current != 0) {
+	next = c.told
+	if current := c.told.mode; mode != current && (mode != Stream || current != 0) {
 		lines = append(lines, "MODE "+string(mode))
 		next.mode = mode
 	}
@@ -64,7 +65,7 @@ func (c *Client) dataCommands(mode Mode, s Security) (lines []string, next dataS
 	case s.Auth == AuthNone && s.Prot != gsi.Clear:
 		return nil, next, fmt.Errorf("gridftp: data channels cannot be protected (PROT %c) without being authenticated (DCAU N)", s.Prot)
 	}
-	if s.Credential != nil && s.Credential.Fingerprint() != c.data.credential {
+	if s.Credential != nil && s.Credential.Fingerprint() != c.told.credential {
 		blob, err := s.Credential.DCSC()
 		if err != nil {
 			return nil, next, err
@@ -72,13 +73,13 @@ func (c *Client) dataCommands(mode Mode, s Security) (lines []string, next dataS
 		lines = append(lines, "DCSC P "+blob)
 		next.credential = s.Credential.Fingerprint()
 	}
-	if auth != c.data.auth {
+	if auth != c.told.auth {
 		lines = append(lines, "DCAU "+auth)
 		next.auth = auth
 	}
-	if s.Prot != c.data.prot {
+	if s.Prot != c.told.prot {
 		// RFC 2228: PBSZ precedes PROT; the number means nothing to GSI.
-		if c.data.prot == 0 {
+		if c.told.prot == 0 {
 			lines = append(lines, "PBSZ 1048576")
 		}
 		lines = append(lines, "PROT "+string(s.Prot))
@@ -100,10 +101,10 @@ func (c *Client) prepareData(ctx context.Context, mode Mode, s Security) error {
 	for i, r := range replies {
 		if err := c.judge(redact(lines[i]), r); err != nil {
 			// What took effect is not known any more: tell it all again.
-			c.data = dataState{mode: '?', prot: 0, auth: "?"}
+			c.told = dataState{mode: '?', prot: 0, auth: "?"}
 			return err
 		}
 	}
-	c.data = next
+	c.told = next
 	return nil
 }
