@@ -98,15 +98,16 @@ func (o CutOptions) cutClass(files []File) []Piece {
 	share := total / float64(parts)
 
 	var pieces []Piece
-	first, work := 0, 0.0
+	first, work, before := 0, 0.0, 0.0
 	for i, f := range files {
 		c := o.cost(f)
-		full := work+c > target || i-first == o.MaxFiles || work+c/2 > share
-		if i > first && full {
+		due := before+c/2 > share*float64(len(pieces)+1)
+		if i > first && (due || work+c > target || i-first == o.MaxFiles) {
 			pieces = append(pieces, newPiece(files[first:i]))
 			first, work = i, 0
 		}
 		work += c
+		before += c
 	}
 	return append(pieces, newPiece(files[first:]))
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -88,7 +89,7 @@ func (n *Names) Add(source, dest string, t endpoints.Type) (c Collision, ok bool
 }
 
 func (n *Names) fold(p string) string {
-	if !n.FoldsCase {
+	if !n.FoldsCase || !utf8.ValidString(p) { // bytes that are no text have no case
 		return p
 	}
 	// Folding can undo composition (and the other way around), so the form is

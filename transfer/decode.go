@@ -150,7 +150,7 @@ func unknownField(prefix, name string, names []string) *fault.Error {
 		right = fmt.Sprintf("did you mean %q?", prefix+near)
 	}
 	err := invalid(prefix+name, "is not a field", right)
-	if _, bad := controlCharacter(name); bad || len(name) > 100 {
+	if _, bad := controlCharacter(name); bad || name == "" || len(name) > 100 {
 		err.Path = prefix + quoteShort(name)
 	}
 	return err

@@ -21,7 +21,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is not a duration (%s)", quoteShort(s), right)
 	}
 	var d time.Duration
-	if rest != "" {
+	if rest != "" || !ok {
 		if d, err = time.ParseDuration(rest); err != nil || ok && d < 0 {
 			return 0, fmt.Errorf("%s is not a duration (%s)", quoteShort(s), right)
 		}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -71,7 +72,7 @@ func ETA(rest int64, rate float64) time.Duration {
 	if seconds > 100*year {
 		return 0
 	}
-	return (time.Duration(seconds)*time.Second + time.Second)
+	return time.Duration(math.Ceil(seconds)) * time.Second
 }
 
 // FormatBytes renders a size for people, in decimal units: "0 B", "999 B",

@@ -36,7 +36,8 @@ func (id TaskID) Short() string {
 // TempName is the name under which an attempt of a task writes the file that
 // will be called name: ".<name>.gridferry-<task>-<attempt>". A name that would
 // get longer than maxName bytes (0 is DefaultMaxName) is shortened, and a
-// digest of the whole keeps it apart from others that begin alike.
+// digest of the whole keeps it apart from others that begin alike. No storage
+// that allows less than 64 bytes is catered for.
 func TempName(name string, task TaskID, attempt int64, maxName int) string {
 	if maxName <= 0 {
 		maxName = DefaultMaxName
