@@ -22,6 +22,7 @@ package endpoints
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 )
 
@@ -110,7 +111,8 @@ type CreateOptions struct {
 }
 
 // Writer takes the bytes of a file, or of a range of one, in order. It may
-// also be an io.ReaderFrom, which io.Copy then uses.
+// also be an io.ReaderFrom, which io.Copy then uses, and an io.WriterAt, which
+// takes bytes in any order, at offsets of the file, from many goroutines.
 type Writer interface {
 	io.Writer
 	// Commit ends the write and returns when the bytes are as durable as the
@@ -119,6 +121,14 @@ type Writer interface {
 	// Abort gives the write up. What was written may stay or go: the caller
 	// removes the name. Aborting after Commit does nothing.
 	Abort() error
+}
+
+// FileReader is what Open may return where the kernel can send the bytes to a
+// socket on its own: the file, positioned at the next byte to be read, and how
+// many of its bytes the reader still stands for (it may end earlier). Who
+// takes it reads the rest from it and leaves closing to the reader.
+type FileReader interface {
+	File() (f *os.File, left int64)
 }
 
 // Checksummer computes checksums where the data is.

@@ -167,6 +167,25 @@ func testWriteRanges(p *place) {
 	p.ok(p.write("new", []byte("late"), endpoints.CreateOptions{Size: 4, Offset: 10, Update: true}))
 	p.wantContent("new", append(make([]byte, 10), "late"...))
 
+	// One writer, many goroutines.
+	w, err := p.Create(p.ctx, p.path("at"), endpoints.CreateOptions{Size: int64(len(data))})
+	p.ok(err)
+	if at, ok := w.(io.WriterAt); ok {
+		var wg sync.WaitGroup
+		for _, c := range pieces {
+			wg.Go(func() {
+				if n, err := at.WriteAt(data[c.off:c.end], int64(c.off)); err != nil || n != c.end-c.off {
+					p.Errorf("wrote %d of %d bytes at %d: %v", n, c.end-c.off, c.off, err)
+				}
+			})
+		}
+		wg.Wait()
+		p.ok(w.Commit())
+		p.wantContent("at", data)
+	} else {
+		p.ok(w.Abort())
+	}
+
 	// Several writers of one file at once.
 	var wg sync.WaitGroup
 	errs := make([]error, len(pieces))

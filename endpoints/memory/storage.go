@@ -240,18 +240,31 @@ func (w *writer) Write(p []byte) (int, error) {
 	if err := w.s.live(w.ctx, Write, w.path, w.off); err != nil {
 		return 0, err
 	}
+	n, err := w.put(p, w.off)
+	w.off += int64(n)
+	return n, err
+}
+
+// WriteAt implements io.WriterAt.
+func (w *writer) WriteAt(p []byte, off int64) (int, error) {
+	if err := w.s.live(w.ctx, Write, w.path, off); err != nil {
+		return 0, err
+	}
+	return w.put(p, off)
+}
+
+func (w *writer) put(p []byte, off int64) (int, error) {
 	d := w.s.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if grow := w.off + int64(len(p)) - int64(len(w.node.data)); grow > 0 {
+	if grow := off + int64(len(p)) - int64(len(w.node.data)); grow > 0 {
 		if d.opts.Capacity > 0 && d.used+grow > d.opts.Capacity {
 			return 0, failed(Write, w.path, syscall.ENOSPC, true)
 		}
 		d.used += grow
 		w.node.data = append(w.node.data, make([]byte, grow)...)
 	}
-	copy(w.node.data[w.off:], p)
-	w.off += int64(len(p))
+	copy(w.node.data[off:], p)
 	w.node.modTime = d.opts.Now().UTC()
 	return len(p), nil
 }

@@ -1,0 +1,21 @@
+package posix
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// keepSize is FALLOC_FL_KEEP_SIZE, fallocate(2): blocks are reserved, and the
+// file's size grows with what is written.
+const keepSize = 1
+
+func allocate(f *os.File, offset, size int64) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var allocErr error
+	err = conn.Control(func(fd uintptr) { allocErr = syscall.Fallocate(int(fd), keepSize, offset, size) })
+	return errors.Join(err, allocErr)
+}

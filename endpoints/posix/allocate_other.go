@@ -1,0 +1,7 @@
+//go:build !linux
+
+package posix
+
+import "os"
+
+func allocate(*os.File, int64, int64) error { return nil }
