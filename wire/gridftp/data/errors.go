@@ -16,6 +16,9 @@ var (
 	ErrClosed = errors.New("the data channel is closed")
 	// ErrTruncated says that the peer closed a connection before its end of data.
 	ErrTruncated = errors.New("the peer closed a data connection before the end of the data")
+	// ErrOverlap says that a connection brought blocks that its file has no use
+	// for: the sender has begun the next one, and which bytes are whose is lost.
+	ErrOverlap = errors.New("blocks arrived beyond the end of the file")
 	// ErrDirection says that a passive Set was asked to send, or an active one
 	// to receive, in extended block mode.
 	ErrDirection = errors.New("in extended block mode the sender must open the data connections")
@@ -52,3 +55,20 @@ func (e *ConnectError) Error() string {
 
 // Unwrap returns the cause.
 func (e *ConnectError) Unwrap() error { return e.Err }
+
+// A SinkError says that what came could not be stored: the fault is this
+// side's, not the network's.
+type SinkError struct{ Err error }
+
+func (e *SinkError) Error() string { return "store what was received: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SinkError) Unwrap() error { return e.Err }
+
+// A SourceError says that what was to be sent could not be read.
+type SourceError struct{ Err error }
+
+func (e *SourceError) Error() string { return "read what was to be sent: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
