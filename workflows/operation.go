@@ -1,0 +1,162 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// OperationInput is something that a person asks and waits for. Exactly one
+// field is set.
+type OperationInput struct {
+	Browse *activities.BrowseInput `json:"browse,omitempty"`
+	Read   *activities.ReadInput   `json:"read,omitempty"`
+	Plan   *transfer.Request       `json:"plan,omitempty"`
+}
+
+// OperationResult is the answer, in the field of the same name.
+type OperationResult struct {
+	Browse *activities.BrowseResult `json:"browse,omitempty"`
+	Read   *activities.ReadResult   `json:"read,omitempty"`
+	Plan   *transfer.Plan           `json:"plan,omitempty"`
+}
+
+// Operation runs one short thing on a worker, which has the credentials and
+// the routes that the person's machine lacks. What goes wrong is an
+// application error whose type is the fault's kind.
+func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error) {
+	var out OperationResult
+	var err error
+	switch {
+	case in.Browse != nil:
+		out.Browse = new(activities.BrowseResult)
+		err = operate(ctx, queueOf(in.Browse.Endpoint), in.Browse.Owner, data.Browse, in.Browse, out.Browse)
+	case in.Read != nil:
+		out.Read = new(activities.ReadResult)
+		actx := workflow.WithActivityOptions(ctx, controlOptions("read "+string(in.Read.What)))
+		err = workflow.ExecuteActivity(actx, control.Read, in.Read).Get(ctx, out.Read)
+	case in.Plan != nil:
+		out.Plan, err = plan(ctx, *in.Plan)
+	default:
+		err = temporal.NewNonRetryableApplicationError("one of browse, read and plan must be set", ErrorInvalid, nil)
+	}
+	if err != nil {
+		f := faultOf(ctx, err)
+		return OperationResult{}, temporal.NewNonRetryableApplicationError(f.Message, string(f.Kind), nil)
+	}
+	return out, nil
+}
+
+// operate runs an activity for somebody who waits: not for ever.
+func operate(ctx workflow.Context, queue, owner string, activity, in, out any) error {
+	opts := stepOptions(queue, owner, "")
+	opts.ScheduleToStartTimeout = 30 * time.Second
+	opts.ScheduleToCloseTimeout = 5 * time.Minute
+	opts.RetryPolicy.MaximumAttempts = 3
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), activity, in).Get(ctx, out)
+}
+
+// maxPlanned is how many chunks a plan shows.
+const maxPlanned = 1000
+
+// plan walks as a transfer would, and moves nothing.
+func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
+	now := workflow.Now(ctx)
+	req = req.Normalised(now)
+	if err := req.Validate(now); err != nil {
+		return nil, refusal(err)
+	}
+	src, err := transfer.ParseLocation(req.Items[0].Source)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	dst, err := transfer.ParseLocation(req.Items[0].Destination)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	ends := activities.Ends{
+		Source: src.Endpoint, Destination: dst.Endpoint, Owner: req.Owner,
+		SourceCredential: req.SourceCredential, DestinationCredential: req.DestinationCredential,
+	}
+	var probe activities.ProbeResult
+	queue := queueOf(ends.Source, ends.Destination)
+	for hop := 0; ; hop++ {
+		if err := operate(ctx, queue, req.Owner, data.Probe, activities.ProbeInput{Ends: ends, Rule: req.Route}, &probe); err != nil {
+			return nil, err
+		}
+		if !probe.Elsewhere {
+			break
+		}
+		if hop == 2 || probe.Route.Queue == queue {
+			return nil, misplaced(queue)
+		}
+		queue = probe.Route.Queue
+	}
+	info := workflow.GetInfo(ctx)
+	in := activities.WalkInput{
+		Task: Key(info.WorkflowExecution.ID, info.FirstRunID), Ends: ends, Request: req, Policy: req.Tuning, Probe: probe, Plan: true,
+	}
+	p := &transfer.Plan{Route: probe.Route}
+	segments := 0
+	for {
+		var res activities.WalkResult
+		if err := operate(ctx, probe.Route.Queue, req.Owner, data.WalkStep, in, &res); err != nil {
+			return nil, err
+		}
+		p.Progress = p.Progress.Add(res.Found)
+		p.Chunks = append(p.Chunks, res.Chunks...)
+		p.Collisions = append(p.Collisions, res.Collisions...)
+		segments = max(segments, res.Segments)
+		if res.Blocked != nil {
+			return nil, asError(*res.Blocked)
+		}
+		for _, f := range res.Failed {
+			p.Collisions = append(p.Collisions, f.Path+": "+f.Message)
+		}
+		for _, key := range res.Extras {
+			if err := planDeletes(ctx, p, key); err != nil {
+				return nil, err
+			}
+		}
+		if len(p.Chunks) > maxPlanned {
+			p.Chunks, p.Truncated = slices.Clip(p.Chunks[:maxPlanned]), true
+		}
+		in.Cursor = res.Cursor
+		if res.Cursor == "" || p.Truncated {
+			break
+		}
+	}
+	p.Segmented = segments > 1
+	p.Description = fmt.Sprintf("%d files, %s in %d chunks, %s",
+		p.Progress.Files, transfer.FormatBytes(p.Progress.Bytes), len(p.Chunks), probe.Route.Reason)
+	if p.Segmented {
+		p.Description += fmt.Sprintf("; sorted by size within each of %d segments, because the tree is too large to be sorted as a whole", segments)
+	}
+	return p, nil
+}
+
+// planDeletes adds the first names of a list of extras.
+func planDeletes(ctx workflow.Context, p *transfer.Plan, key string) error {
+	const most = 1000
+	if len(p.Deletes) >= most {
+		p.Truncated = true
+		return nil
+	}
+	in := activities.ReadInput{What: activities.ReadSheet, Key: key, Page: transfer.Page{Limit: most - len(p.Deletes)}}
+	var res activities.ReadResult
+	actx := workflow.WithActivityOptions(ctx, controlOptions("read extras"))
+	if err := workflow.ExecuteActivity(actx, control.Read, in).Get(ctx, &res); err != nil {
+		return err
+	}
+	for _, f := range res.Files {
+		p.Deletes = append(p.Deletes, f.Dest)
+	}
+	p.Truncated = p.Truncated || res.Next != ""
+	return nil
+}

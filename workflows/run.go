@@ -1,0 +1,368 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// The activities are referred to through nil pointers: only their names count.
+var (
+	data    *activities.Data
+	control *activities.Control
+)
+
+// run is one run of a task: its state, and what dies with the run.
+type run struct {
+	*State
+	began    time.Time
+	copies   workflow.Context // of the copies in flight
+	yield    workflow.CancelFunc
+	flights  int  // copies in flight
+	walking  bool // a walk step is in flight
+	errands  int  // mails in flight
+	retuning bool // the tuning was changed: yield and start anew
+	renewed  bool // a credential was renewed while we waited for one
+	fatal    *failure
+	nudges   int // grows whenever something happened that a waiting coroutine should look at
+	alarm    struct {
+		at   time.Time
+		stop workflow.CancelFunc
+	}
+}
+
+func newRun(ctx workflow.Context, s *State) *run {
+	s.Runs++
+	r := &run{State: s, began: workflow.Now(ctx)}
+	r.renewCopies(ctx)
+	return r
+}
+
+// renewCopies gives the next copies a context of their own, to be cancelled
+// without ending anything else.
+func (r *run) renewCopies(ctx workflow.Context) { r.copies, r.yield = workflow.WithCancel(ctx) }
+
+// halted returns what ends the work of this run at once, or nil.
+func (r *run) halted(ctx workflow.Context) error {
+	switch {
+	case ctx.Err() != nil || r.Canceled:
+		return workflow.ErrCanceled
+	case !workflow.Now(ctx).Before(r.Task.Deadline):
+		return errExpired
+	case r.fatal != nil:
+		return r.fatal
+	}
+	return nil
+}
+
+// interrupted is halted, or errDrain when the history is long enough.
+func (r *run) interrupted(ctx workflow.Context) error {
+	if err := r.halted(ctx); err != nil {
+		return err
+	}
+	info := workflow.GetInfo(ctx)
+	if info.GetContinueAsNewSuggested() ||
+		info.GetCurrentHistoryLength() >= r.Policies.DrainEvents ||
+		info.GetCurrentHistorySize() >= r.Policies.DrainBytes ||
+		workflow.Now(ctx).Sub(r.began) >= r.Policies.MaxRun {
+		return errDrain
+	}
+	return nil
+}
+
+// await returns nil when cond holds or until has come, and otherwise what
+// interrupts the run. Both may be left out.
+func (r *run) await(ctx workflow.Context, until time.Time, cond func() bool, interrupts func(workflow.Context) error) error {
+	for {
+		if cond != nil && cond() {
+			return nil
+		}
+		if err := interrupts(ctx); err != nil {
+			return err
+		}
+		if !until.IsZero() && !workflow.Now(ctx).Before(until) {
+			return nil
+		}
+		r.wakeAt(ctx, earliest(until, r.Task.Deadline, r.began.Add(r.Policies.MaxRun)))
+		nudges := r.nudges
+		if err := workflow.Await(ctx, func() bool {
+			return r.nudges != nudges || cond != nil && cond()
+		}); err != nil {
+			return workflow.ErrCanceled
+		}
+	}
+}
+
+// earliest returns the earliest time that is not zero.
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+// wakeAt nudges the run at that time or before. There is one timer for all
+// that a run waits for: waking early costs one look, and a timer for each wait
+// would cost two events.
+func (r *run) wakeAt(ctx workflow.Context, at time.Time) {
+	now := workflow.Now(ctx)
+	if !r.alarm.at.IsZero() && !at.Before(r.alarm.at) {
+		return
+	}
+	if r.alarm.stop != nil {
+		r.alarm.stop()
+	}
+	tctx, stop := workflow.WithCancel(ctx)
+	r.alarm.at, r.alarm.stop = at, stop
+	// The server counts in whole milliseconds or coarser: never wake just before.
+	wait := max(at.Sub(now), 0).Truncate(time.Millisecond) + time.Millisecond
+	timer := workflow.NewTimerWithOptions(tctx, wait, workflow.TimerOptions{Summary: "look again"})
+	workflow.GoNamed(tctx, "alarm", func(tctx workflow.Context) {
+		if timer.Get(tctx, nil) != nil {
+			return // replaced by an earlier one, or the run was cancelled
+		}
+		r.alarm.at, r.alarm.stop = time.Time{}, nil
+		r.nudges++
+	})
+}
+
+// gate waits until something new may be begun: no pause, no backoff. While a
+// credential is missing it lets a look through every so often.
+func (r *run) gate(ctx workflow.Context) error {
+	for {
+		if err := r.interrupted(ctx); err != nil {
+			return err
+		}
+		now := workflow.Now(ctx)
+		switch {
+		case r.Task.Paused:
+			if err := r.await(ctx, time.Time{}, func() bool { return !r.Task.Paused }, r.interrupted); err != nil {
+				return err
+			}
+		case r.Task.Status == transfer.Inactive:
+			until := now.Add(r.Policies.Look)
+			err := r.await(ctx, until, func() bool { return r.renewed || r.Task.Paused }, r.interrupted)
+			if err != nil || !r.Task.Paused {
+				r.renewed = false
+				return err
+			}
+		case now.Before(r.Hold.Until):
+			err := r.await(ctx, r.Hold.Until, func() bool { return r.Task.Paused || !now.Before(r.Hold.Until) }, r.interrupted)
+			if err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// insist runs a step until it ends well, dealing by kind with what goes wrong:
+// again after a while, after a credential was renewed, or never.
+func (r *run) insist(ctx workflow.Context, step func() error) error {
+	for {
+		if err := r.gate(ctx); err != nil {
+			return err
+		}
+		err := step()
+		if err == nil {
+			r.progressed(ctx)
+			return nil
+		}
+		if err == workflow.ErrCanceled || err == errExpired || err == errDrain {
+			return err
+		}
+		if f := (*failure)(nil); errors.As(err, &f) {
+			return f
+		}
+		if err := r.trouble(ctx, faultOf(ctx, err), false); err != nil {
+			return err
+		}
+		r.keepRecord(ctx, true)
+	}
+}
+
+// do runs one activity of some seconds, without letting a long history cut it
+// short. What halts the run cancels it and is returned.
+func (r *run) do(ctx workflow.Context, queue, summary string, activity, in, out any) error {
+	actx, cancel := workflow.WithCancel(workflow.WithActivityOptions(ctx, stepOptions(queue, r.Ends.Owner, summary)))
+	defer cancel()
+	f := workflow.ExecuteActivity(actx, activity, in)
+	if err := r.await(ctx, time.Time{}, f.IsReady, r.halted); err != nil {
+		cancel()
+		// It says nothing that counts any more, but must not work on beside
+		// what comes next.
+		_ = f.Get(ctx, nil)
+		return err
+	}
+	return f.Get(ctx, out)
+}
+
+// progressed forgets a hold: what was wrong has passed.
+func (r *run) progressed(ctx workflow.Context) {
+	r.Hold = Hold{}
+	if r.Task.Status != transfer.Inactive {
+		return
+	}
+	r.Task.Status = transfer.Active
+	r.event(ctx, transfer.Event{Code: transfer.EventActivated, Description: "the credentials work again"})
+	r.publish(ctx)
+}
+
+// trouble decides what a fault that is not of single files means for the run:
+// a hold, a suspension, or the end, which it returns.
+func (r *run) trouble(ctx workflow.Context, f transfer.Fault, atSource bool) error {
+	now := workflow.Now(ctx)
+	if r.Hold.Fault.Kind != f.Kind {
+		r.Hold = Hold{Told: r.Hold.Told && f.Kind == fault.NoSpace}
+	}
+	r.Hold.Fault = f
+	r.Hold.Tries++
+	answer := transfer.AnswerTo(transfer.Trouble{
+		Kind: f.Kind, AtSource: atSource, Attempt: r.Hold.Tries,
+		OnError: r.onError(), FailOnFull: r.Request.FailOnFull,
+	})
+	switch answer.Action {
+	case transfer.Suspend:
+		r.Task.LastFault = &f
+		if r.Task.Status != transfer.Inactive { // each look finds the same: say it once
+			r.fault(ctx, f, "")
+			r.Task.Status = transfer.Inactive
+			r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: "waiting for a credential: " + f.Message})
+			r.publish(ctx)
+			r.tell(ctx)
+		}
+		return nil
+	case transfer.Again, transfer.Wait:
+		r.fault(ctx, f, "")
+		r.Hold.Until = now.Add(answer.Delay)
+		if answer.Action == transfer.Wait && !r.Hold.Told {
+			r.Hold.Told = true
+			r.tell(ctx)
+		}
+		return nil
+	}
+	r.fault(ctx, f, "")
+	return &failure{f}
+}
+
+// fault counts a fault and keeps it as the last one.
+func (r *run) fault(ctx workflow.Context, f transfer.Fault, chunk string) {
+	if f.Time.IsZero() {
+		f.Time = workflow.Now(ctx)
+	}
+	r.Task.LastFault = &f
+	r.Task.Progress.Faults += max(f.Count, 1)
+	r.event(ctx, transfer.Event{Code: transfer.EventFault, Description: f.Message, Fault: &f, Chunk: chunk})
+}
+
+// event notes what happened, for the next record.
+func (r *run) event(ctx workflow.Context, e transfer.Event) {
+	const keep = 500 // more than that between two records is a storm; its beginning tells what it is
+	if len(r.Events) >= keep {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = workflow.Now(ctx)
+	}
+	r.Events = append(r.Events, e)
+}
+
+// stepOptions are those of an activity of at most some 30 seconds.
+func stepOptions(queue, owner, summary string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		TaskQueue:           queue,
+		StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout:    time.Minute,
+		WaitForCancellation: true,
+		RetryPolicy:         retryPolicy(),
+		Summary:             cut(summary, 200),
+		Priority:            priority(owner),
+	}
+}
+
+// copyActivityOptions are those of a copy. A chunk is planned for a minute; the day
+// is for a large file on a slow line, and starts again at its ledger.
+func copyActivityOptions(queue, owner, summary string) workflow.ActivityOptions {
+	opts := stepOptions(queue, owner, summary)
+	opts.StartToCloseTimeout = 24 * time.Hour
+	opts.HeartbeatTimeout = 20 * time.Second
+	return opts
+}
+
+// retryPolicy repeats what a lost worker left and what was Busy. Everything
+// else is the workflow's to decide.
+func retryPolicy() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{
+		InitialInterval:    time.Second,
+		BackoffCoefficient: 2,
+		MaximumInterval:    30 * time.Second,
+		NonRetryableErrorTypes: []string{
+			string(fault.NotFound), string(fault.Exists), string(fault.Permission), string(fault.Credential),
+			string(fault.NoSpace), string(fault.Integrity), string(fault.Unsupported), string(fault.Invalid),
+			string(fault.Transient), string(fault.Canceled), string(fault.Internal), "PanicError",
+		},
+	}
+}
+
+// priority shares the workers out among owners. The server takes 64 bytes.
+func priority(owner string) temporal.Priority {
+	return temporal.Priority{FairnessKey: cut(owner, 64)}
+}
+
+// faultOf reads the fault out of an activity's error.
+func faultOf(ctx workflow.Context, err error) transfer.Fault {
+	f := transfer.Fault{Kind: fault.Internal, Message: err.Error(), Time: workflow.Now(ctx), Count: 1}
+	var app *temporal.ApplicationError
+	var timeout *temporal.TimeoutError
+	var panicked *temporal.PanicError
+	switch {
+	case errors.As(err, &panicked):
+		f.Message = "a worker failed at it: " + panicked.Error()
+	case errors.As(err, &app):
+		f.Message = app.Message()
+		if kind := fault.Kind(app.Type()); known(kind) {
+			f.Kind = kind
+		}
+	case errors.As(err, &timeout):
+		f.Kind = fault.Transient
+		f.Message = fmt.Sprintf("no worker finished it in time (%s)", timeout.TimeoutType())
+	case temporal.IsCanceledError(err):
+		f.Kind = fault.Canceled
+	}
+	return f
+}
+
+func known(k fault.Kind) bool {
+	switch k {
+	case fault.NotFound, fault.Exists, fault.Permission, fault.Credential, fault.NoSpace, fault.Integrity,
+		fault.Unsupported, fault.Invalid, fault.Busy, fault.Transient, fault.Canceled, fault.Internal:
+		return true
+	}
+	return false
+}
+
+// cut shortens s to n bytes at most, between characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	end := 0
+	for i := range s { // each start of a character
+		if i > n-len("…") {
+			break
+		}
+		end = i
+	}
+	return s[:end] + "…"
+}

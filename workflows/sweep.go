@@ -1,0 +1,81 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/gridferry/gridferry/activities"
+)
+
+// SweepInput is the input of Sweep.
+type SweepInput struct {
+	Keep time.Duration `json:"keep,omitempty"` // of what ended tasks left in the blob store; 0 is 30 days
+}
+
+// SweepResult is what a sweep did.
+type SweepResult struct {
+	Ended   int   `json:"ended"`   // tasks whose execution had ended without a word
+	Removed int64 `json:"removed"` // blobs
+	Strays  int64 `json:"strays"`  // temporary names at destinations
+}
+
+// Sweep puts in order what no workflow could: a terminated transfer has run no
+// cleanup and told nobody. It runs on a schedule, one at a time.
+func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
+	var out SweepResult
+	opts := controlOptions("sweep")
+	opts.ScheduleToCloseTimeout = 30 * time.Minute
+	actx := workflow.WithActivityOptions(ctx, opts)
+	for step := (activities.SweepInput{Keep: in.Keep}); ; {
+		var res activities.SweepResult
+		if err := workflow.ExecuteActivity(actx, control.SweepTasks, step).Get(ctx, &res); err != nil {
+			return out, err
+		}
+		out.Ended += len(res.Ended)
+		for _, o := range res.Orphans {
+			out.Strays += settleOrphan(ctx, o)
+		}
+		if step.Cursor = res.Cursor; res.Cursor == "" {
+			break
+		}
+	}
+	for step := (activities.SweepInput{Keep: in.Keep}); ; {
+		var res activities.SweepResult
+		if err := workflow.ExecuteActivity(actx, control.SweepBlobs, step).Get(ctx, &res); err != nil {
+			return out, err
+		}
+		out.Removed += res.Removed
+		if step.Cursor = res.Cursor; res.Cursor == "" {
+			return out, nil
+		}
+	}
+}
+
+// settleOrphan removes the temporary names of a terminated task, with what
+// time it needs and one try: the next sweep does not come back to it, and its
+// end is recorded in any case.
+func settleOrphan(ctx workflow.Context, in activities.FinishInput) (strays int64) {
+	for {
+		var res activities.FinishResult
+		queue := in.Probe.Route.Queue
+		if queue == "" {
+			queue = queueOf(in.Ends.Source, in.Ends.Destination)
+		}
+		opts := stepOptions(queue, in.Ends.Owner, "clean up after "+string(in.Task))
+		opts.ScheduleToCloseTimeout = 10 * time.Minute
+		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Finish, in).Get(ctx, &res); err != nil {
+			workflow.GetLogger(ctx).Warn("a terminated task could not be cleaned up", "task", in.Task, "error", err)
+			return strays
+		}
+		strays += res.Strays
+		if res.Wait > 0 {
+			if workflow.Sleep(ctx, res.Wait) != nil {
+				return strays
+			}
+		}
+		if in.Cursor = res.Cursor; res.Cursor == "" && res.Wait == 0 {
+			return strays
+		}
+	}
+}
