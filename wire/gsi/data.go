@@ -68,31 +68,18 @@ func secure(ctx context.Context, conn net.Conn, config DataConfig, role func(net
 		}
 	}
 
-	// The deadline goes on the socket: tls.Conn's own reaction to a context is
-	// to close the connection.
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("gsi: data channel: %w", err)
-	}
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(interrupted)
-		_ = conn.SetDeadline(time.Unix(1, 0)) // a connection that cannot be interrupted ends by its deadline
-	})
-	secured, err := negotiate(conn, config.Prot, conf, role, agree)
-	if !stop() {
-		<-interrupted // or it would cut the data off later
-	}
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("gsi: data channel handshake: %w", ctx.Err())
-	}
-	if err != nil {
-		return nil, err
-	}
+	// On the socket, not by HandshakeContext, which closes the connection.
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("gsi: data channel: %w", err)
 	}
-	return secured, nil
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // fails only when conn is closed, which ends the handshake too
+	})
+	secured, err := negotiate(conn, config.Prot, conf, role, agree)
+	if !stop() {
+		return nil, fmt.Errorf("gsi: data channel handshake: %w", context.Cause(ctx))
+	}
+	return secured, err
 }
 
 func negotiate(conn net.Conn, prot Protection, conf *tls.Config, role func(net.Conn, *tls.Config) *tls.Conn, agree func(*tls.Conn) error) (net.Conn, error) {

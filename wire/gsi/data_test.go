@@ -138,14 +138,14 @@ func TestDataIdentities(t *testing.T) {
 		reason         Reason // of the side that refuses; empty when both accept
 		atServer       bool
 	}{
-		"the same person":               {client: end(ada, ""), server: end(ada, "")},
-		"two proxies of the same":       {client: end(f.proxy(ada), ""), server: end(f.proxy(f.proxy(ada)), "")},
-		"each expects the other":        {client: end(ada, "/O=Forged/CN=Bob"), server: end(bob, "/O=Forged/CN=Ada")},
-		"client expects itself":         {client: end(ada, ""), server: end(bob, "/O=Forged/CN=Ada"), reason: ReasonIdentity},
-		"server expects itself":         {client: end(ada, "/O=Forged/CN=Bob"), server: end(bob, ""), reason: ReasonIdentity, atServer: true},
-		"a namesake elsewhere dials":    {client: end(mallory, ""), server: end(ada, ""), reason: ReasonUnknownAuthority, atServer: true},
-		"a namesake elsewhere listens":  {client: end(ada, ""), server: end(mallory, ""), reason: ReasonUnknownAuthority},
-		"a proxy without its issuer": {client: end(ada, ""), server: end(orphan, ada.Identity()), reason: ReasonProxyRule},
+		"the same person":              {client: end(ada, ""), server: end(ada, "")},
+		"two proxies of the same":      {client: end(f.proxy(ada), ""), server: end(f.proxy(f.proxy(ada)), "")},
+		"each expects the other":       {client: end(ada, "/O=Forged/CN=Bob"), server: end(bob, "/O=Forged/CN=Ada")},
+		"client expects itself":        {client: end(ada, ""), server: end(bob, "/O=Forged/CN=Ada"), reason: ReasonIdentity},
+		"server expects itself":        {client: end(ada, "/O=Forged/CN=Bob"), server: end(bob, ""), reason: ReasonIdentity, atServer: true},
+		"a namesake elsewhere dials":   {client: end(mallory, ""), server: end(ada, ""), reason: ReasonUnknownAuthority, atServer: true},
+		"a namesake elsewhere listens": {client: end(ada, ""), server: end(mallory, ""), reason: ReasonUnknownAuthority},
+		"a proxy without its issuer":   {client: end(ada, ""), server: end(orphan, ada.Identity()), reason: ReasonProxyRule},
 	} {
 		for _, v := range versions {
 			t.Run(name+"/"+tls.VersionName(v), func(t *testing.T) {
@@ -245,6 +245,43 @@ func TestDataSilentPeer(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("PROT %c, a cancellation: %v", config.Prot, err)
 		}
+	}
+}
+
+// putCounter counts the session tickets that a client is sent.
+type putCounter struct{ puts int }
+
+func (*putCounter) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (c *putCounter) Put(string, *tls.ClientSessionState)      { c.puts++ }
+
+// TestDataNoTickets: a Globus client takes a ticket for data.
+func TestDataNoTickets(t *testing.T) {
+	config := ephemeral(t)
+	config.Prot = Private
+	dialled, accepted := dataPair(t)
+	conf, err := tlsConfig(config.Credential, &verifier{trust: config.Trust}, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := new(putCounter)
+	conf.SessionTicketsDisabled, conf.ClientSessionCache, conf.ServerName = false, cache, "localhost"
+	done := make(chan error, 1)
+	go func() {
+		conn, err := DataServer(within(t), accepted, config)
+		if err == nil {
+			_, err = conn.Write([]byte("data"))
+		}
+		done <- err
+	}()
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(tls.Client(dialled, conf), got); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if cache.puts != 0 {
+		t.Errorf("%d tickets came before the data", cache.puts)
 	}
 }
 

@@ -90,36 +90,45 @@ func ClientHandshake(transport TokenTransport, config ClientConfig) (*Session, e
 	pipe.transport = nil
 
 	// TLS 1.2 ends with the server's message, so it is our turn; TLS 1.3 ends
-	// with ours, and the server then sends a NUL only to keep taking turns.
-	// Older servers send session tickets there, which unwrap to nothing.
+	// with ours, and the server then sends a NUL only to keep taking turns. It
+	// sends no tickets there: we keep no sessions and so offer to take none.
 	if len(pipe.out) > 0 {
-		token := pipe.take()
-		if err := transport.WriteToken(token); err != nil {
+		if err := transport.WriteToken(pipe.take()); err != nil {
 			return nil, err
 		}
 		turn, err := s.receive(transport)
 		if err != nil {
 			return nil, err
 		}
-		if len(turn) != 0 && !bytes.Equal(turn, turnByte) {
-			return nil, fmt.Errorf("gsi: the server sent %d bytes where its turn takes one", len(turn))
+		if !bytes.Equal(turn, turnByte) {
+			return nil, fmt.Errorf("gsi: handshake: the server sent %.8q instead of the NUL that gives the turn", turn)
 		}
 	}
 	if config.Delegate == DelegateNone {
-		return s, s.send(transport, flagNoDelegation)
+		err = s.send(transport, flagNoDelegation)
+	} else {
+		err = s.delegate(transport, config.Credential, config.Delegate)
 	}
-	if err := s.send(transport, flagDelegate); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	return s, nil
+}
+
+// delegate leaves the server a proxy that lives as long as the credential.
+func (s *Session) delegate(transport TokenTransport, c *Credential, mode DelegateMode) error {
+	if err := s.send(transport, flagDelegate); err != nil {
+		return err
 	}
 	csr, err := s.receive(transport)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	der, err := config.Credential.SignProxy(csr, ProxyOptions{Lifetime: time.Until(config.Credential.NotAfter()), Limited: config.Delegate == DelegateLimited})
+	der, err := c.SignProxy(csr, ProxyOptions{Lifetime: time.Until(c.NotAfter()), Limited: mode == DelegateLimited})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.send(transport, der)
+	return s.send(transport, der)
 }
 
 // The application data of the handshake's own protocol.
@@ -223,8 +232,11 @@ func (s *Session) Delegated() *Credential { return s.delegated }
 // TLSVersion returns the negotiated version.
 func (s *Session) TLSVersion() Version { return s.tls.ConnectionState().Version }
 
-// Wrap protects a message, of up to about a mebibyte, as one token.
+// Wrap protects a message, of 1 byte to about a mebibyte, as one token.
 func (s *Session) Wrap(plain []byte) ([]byte, error) {
+	if len(plain) == 0 || len(plain) > maxToken {
+		return nil, fmt.Errorf("gsi: wrap: a message of %d bytes, 1 to %d are possible", len(plain), maxToken)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.tls.Write(plain); err != nil {
@@ -391,7 +403,6 @@ func (drained) Temporary() bool { return true }
 type tokenPipe struct {
 	transport TokenTransport // nil once the handshake is over
 	in, out   []byte
-	total     int // bytes received during the handshake
 }
 
 func (p *tokenPipe) take() []byte {
@@ -430,11 +441,10 @@ func (p *tokenPipe) turn() error {
 	if err != nil {
 		return err
 	}
-	if len(token) == 0 {
-		return errors.New("gsi: handshake: an empty token")
-	}
-	if p.total += len(token); p.total > maxToken {
-		return fmt.Errorf("gsi: handshake: more than %d bytes of tokens", maxToken)
+	// How many tokens there are is bounded by crypto/tls, which limits the
+	// messages of a handshake.
+	if len(token) == 0 || len(token) > maxToken {
+		return fmt.Errorf("gsi: handshake: a token of %d bytes", len(token))
 	}
 	p.in = token
 	return nil

@@ -254,15 +254,18 @@ func (e *scriptedEnd) ReadToken() ([]byte, error) {
 func TestHandshakeJunk(t *testing.T) {
 	f := newForgery(t)
 	config := ServerConfig{Credential: f.end("localhost"), Trust: f.trust()}
-	partial := bytes.Repeat([]byte{22, 3, 1, 0x40, 0}, 1)
-	for name, tokens := range map[string][][]byte{
-		"empty token": {{}},
-		"no TLS":      {[]byte("hello")},
-		"endless":     {partial, bytes.Repeat([]byte{1}, 0x3fff), bytes.Repeat([]byte{1}, maxToken)},
-		"cut":         {partial},
+	partial := []byte{22, 3, 1, 0x40, 0}
+	for name, tc := range map[string]struct {
+		tokens [][]byte
+		word   string
+	}{
+		"empty token":   {[][]byte{{}}, "a token of 0 bytes"},
+		"endless token": {[][]byte{make([]byte, maxToken+1)}, "a token of 1048577 bytes"},
+		"no TLS":        {[][]byte{[]byte("hello")}, "does not look like a TLS handshake"},
+		"cut":           {[][]byte{partial}, "unexpected EOF"},
 	} {
-		if _, err := ServerHandshake(&scriptedEnd{tokens}, config); err == nil {
-			t.Errorf("%s: the handshake succeeded", name)
+		if _, err := ServerHandshake(&scriptedEnd{tc.tokens}, config); err == nil || !strings.Contains(err.Error(), tc.word) {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }
@@ -330,6 +333,21 @@ func TestUnwrapSeveralTokensInOne(t *testing.T) {
 	}
 }
 
+func TestWrapFillsRecords(t *testing.T) {
+	client, _ := session(t, tls.VersionTLS13)
+	token, err := client.Wrap(make([]byte, 64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for ; len(token) > 0; records++ {
+		token = token[recordHeader+int(token[3])<<8+int(token[4]):]
+	}
+	if records != 4 {
+		t.Errorf("64 KiB became %d records", records)
+	}
+}
+
 func TestUnwrapClosed(t *testing.T) {
 	client, server := session(t, tls.VersionTLS13)
 	if err := client.tls.CloseWrite(); err != nil {
@@ -340,10 +358,12 @@ func TestUnwrapClosed(t *testing.T) {
 	}
 }
 
-func TestWrapTooMuch(t *testing.T) {
+func TestWrapRefuses(t *testing.T) {
 	client, _ := session(t, tls.VersionTLS13)
-	if _, err := client.Wrap(make([]byte, maxToken)); err == nil {
-		t.Error("a token beyond the limit was made")
+	for _, message := range [][]byte{nil, make([]byte, maxToken)} {
+		if _, err := client.Wrap(message); err == nil {
+			t.Errorf("a token was made for %d bytes", len(message))
+		}
 	}
 }
 
@@ -370,6 +390,28 @@ func TestSessionBothWaysAtOnce(t *testing.T) {
 	wg.Add(2)
 	go relay(client, server)
 	go relay(server, client)
+	wg.Wait()
+}
+
+// TestWrapByMany: without the lock, messages end up in one another's tokens.
+func TestWrapByMany(t *testing.T) {
+	client, _ := session(t, tls.VersionTLS13)
+	one, err := client.Wrap([]byte("NOOP\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				token, err := client.Wrap([]byte("NOOP\r\n"))
+				if err != nil || len(token) != len(one) {
+					t.Errorf("a token of %d bytes, not %d (%v)", len(token), len(one), err)
+					return
+				}
+			}
+		})
+	}
 	wg.Wait()
 }
 

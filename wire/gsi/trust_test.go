@@ -16,6 +16,9 @@ func TestVerifyAccepts(t *testing.T) {
 	f := newForgery(t)
 	user := f.end("Ada")
 	limited := f.withInfo(noPathLength, oidLimited, nil)
+	only := func(usage x509.ExtKeyUsage) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{usage} }
+	}
 	for name, tc := range map[string]struct {
 		chain   []*x509.Certificate
 		limited bool
@@ -28,6 +31,8 @@ func TestVerifyAccepts(t *testing.T) {
 		"limited of limited":         {chain: f.proxy(f.proxy(user, limited), limited).Chain, limited: true},
 		"path length just enough":    {chain: f.proxy(f.proxy(f.proxy(user, f.withInfo(2, oidInheritAll, nil)))).Chain},
 		"path length zero as leaf":   {chain: f.proxy(user, f.withInfo(0, oidInheritAll, nil)).Chain},
+		"for servers only":           {chain: f.end("Ada", only(x509.ExtKeyUsageServerAuth)).Chain},
+		"for clients only":           {chain: f.proxy(f.end("Ada", only(x509.ExtKeyUsageClientAuth))).Chain},
 		"no key usage":               {chain: f.proxy(user, func(c *x509.Certificate) { c.KeyUsage = 0 }).Chain},
 		"name in other string types": {chain: f.proxy(user, func(c *x509.Certificate) { c.RawSubject = retype(t, c.RawSubject) }).Chain},
 	} {
@@ -42,7 +47,7 @@ func TestVerifyAccepts(t *testing.T) {
 			if peer.Limited != tc.limited {
 				t.Errorf("limited = %v, want %v", peer.Limited, tc.limited)
 			}
-			if !peer.EEC().Equal(user.Chain[0]) {
+			if DN(peer.EEC().RawSubject) != peer.Identity {
 				t.Errorf("end-entity certificate is %s", DN(peer.EEC().RawSubject))
 			}
 		})
@@ -187,6 +192,23 @@ func extend(t *testing.T, c *Credential, more pkix.Name) []byte {
 		t.Fatal(err)
 	}
 	return der
+}
+
+// TestVerifyHostCalledProxy: only the issuer tells a legacy proxy from it.
+func TestVerifyHostCalledProxy(t *testing.T) {
+	f := newForgery(t)
+	host := f.end("", func(c *x509.Certificate) {
+		raw, err := withCommonName(f.ca.Chain[0].RawSubject, "proxy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.RawSubject = raw
+	})
+	for _, chain := range [][]*x509.Certificate{host.Chain, append(host.Chain, f.ca.Chain...)} {
+		if _, err := f.trust().Verify(chain, time.Now()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestVerifyExpiredAuthority(t *testing.T) {
