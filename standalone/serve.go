@@ -50,7 +50,7 @@ func temporalOptions(args []string, stderr io.Writer) (temporal.Options, error) 
 	flags.IntVar(&o.Port, "port", 0, "`port` of the frontend (default: a free one)")
 	flags.IntVar(&o.UIPort, "ui-port", 0, "`port` of the Web UI (default: no Web UI)")
 	flags.StringVar(&o.Namespace, "namespace", "default", "`name` of the namespace, made when absent")
-	flags.StringVar(&o.LogLevel, "log-level", "warn", "`level` of the server's log: debug, info, warn or error")
+	flags.StringVar(&o.LogLevel, "log-level", "error", "`level` of the server's log: debug, info, warn or error")
 	flags.BoolVar(&o.NoOperator, "no-operator", false, "refuse to register search attributes, namespaces and Nexus endpoints")
 	flags.Func("search-attribute", "`NAME=TYPE` to give a new namespace, as Owner=Keyword; may be repeated", func(s string) error {
 		name, kind, _ := strings.Cut(s, "=")

@@ -3,6 +3,7 @@ package temporal
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,6 +56,10 @@ func prepare(conf *config.SQL, o Options) error {
 // newFile makes a database under another name first: one with half a schema,
 // from a process killed at the wrong moment, could never be started again.
 func newFile(file string) error {
+	// SQLite would only say that it is unable to open the file.
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return fmt.Errorf("make the database %s: %w", file, err)
+	}
 	unfinished := file + ".new"
 	if err := os.RemoveAll(unfinished); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	uiserver "github.com/temporalio/ui-server/v2/server"
@@ -49,12 +50,13 @@ type Options struct {
 	// does to its tenants.
 	NoOperator bool
 
-	LogLevel string // debug, info, warn or error; default warn. Logs go to stderr
+	LogLevel string // debug, info, warn or error; default error. Logs go to stderr
 }
 
 // Server is a running server.
 type Server struct {
 	options Options
+	level   slog.LevelVar
 	server  temporal.Server
 	ui      *uiserver.Server
 }
@@ -75,16 +77,19 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	if o.Namespace == "" {
 		o.Namespace = "default"
 	}
-	var level slog.LevelVar
-	level.Set(slog.LevelWarn)
+	s := &Server{}
+	s.level.Set(slog.LevelError)
 	if o.LogLevel != "" {
-		if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		if err := s.level.UnmarshalText([]byte(o.LogLevel)); err != nil {
 			return nil, fmt.Errorf("log level: %w", err)
 		}
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &s.level}))
 
-	services, err := assignPorts(&o)
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	p, err := assignPorts(&o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +97,8 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	if err := prepare(sql, o); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o}
-	if s.server, err = temporal.NewServer(serverOptions(o, sql, services, logger{log})...); err != nil {
+	s.options = o
+	if s.server, err = temporal.NewServer(serverOptions(o, sql, p, logger{log})...); err != nil {
 		return nil, err
 	}
 	if err := s.server.Start(); err != nil {
@@ -113,6 +118,18 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
+func (o *Options) check() error {
+	if net.ParseIP(o.Host) == nil {
+		return fmt.Errorf("the address to listen on must be numeric, and %q is not", o.Host)
+	}
+	// The name becomes part of a URI without being escaped.
+	if strings.ContainsAny(o.File, "?#%") {
+		return fmt.Errorf("the name of the database file must not hold ?, # or %%, as %q does", o.File)
+	}
+	// The Web UI would end the whole process when its port is taken.
+	return listenable(o.Host, o.UIPort)
+}
+
 // Address is the host and port of the frontend.
 func (s *Server) Address() string { return hostPort(s.options.Host, s.options.Port) }
 
@@ -129,44 +146,56 @@ func (s *Server) UI() string {
 
 // Stop ends the server. What a database file held stays in it.
 func (s *Server) Stop() error {
+	// Parts that still run complain at length about those that have stopped.
+	s.level.Set(slog.LevelError + 1)
 	if s.ui != nil {
 		s.ui.Stop()
 	}
 	return s.server.Stop()
 }
 
-// assignPorts gives each of the four services that make up a server a port of
-// its own; the frontend's is the one that was asked for.
-func assignPorts(o *Options) (map[primitives.ServiceName]int, error) {
-	services := make(map[primitives.ServiceName]int)
-	used := map[int]bool{o.UIPort: true, o.Port: true}
-	for _, name := range []primitives.ServiceName{
-		primitives.FrontendService, primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
-	} {
-		if name == primitives.FrontendService && o.Port != 0 {
-			if err := listenable(o.Host, o.Port); err != nil {
-				return nil, err
-			}
-			services[name] = o.Port
-			continue
-		}
-		port := 0
-		for port == 0 || used[port] {
-			var err error
-			if port, err = freePort(o.Host); err != nil {
-				return nil, err
-			}
-		}
-		used[port] = true
-		services[name] = port
-	}
-	o.Port = services[primitives.FrontendService]
-	return services, nil
+// ports are those of the four services that make up a server, and of the
+// frontend's second door.
+type ports struct {
+	grpc map[primitives.ServiceName]int
+	http int // Nexus operations are dispatched over HTTP
 }
 
-func serverOptions(o Options, sql *config.SQL, services map[primitives.ServiceName]int, log logger) []temporal.ServerOption {
-	hosts := make(map[primitives.ServiceName]static.Hosts, len(services))
-	for name, port := range services {
+// assignPorts gives each service a port of its own; the frontend's is the one
+// that was asked for.
+func assignPorts(o *Options) (ports, error) {
+	used := map[int]bool{o.UIPort: true, o.Port: true}
+	var failure error
+	free := func() int {
+		for failure == nil {
+			var port int
+			if port, failure = freePort(o.Host); !used[port] {
+				used[port] = true
+				return port
+			}
+		}
+		return 0
+	}
+	if o.Port == 0 {
+		o.Port = free()
+	} else if err := listenable(o.Host, o.Port); err != nil {
+		return ports{}, err
+	}
+	p := ports{
+		grpc: map[primitives.ServiceName]int{
+			primitives.FrontendService: o.Port,
+			primitives.HistoryService:  free(),
+			primitives.MatchingService: free(),
+			primitives.WorkerService:   free(),
+		},
+		http: free(),
+	}
+	return p, failure
+}
+
+func serverOptions(o Options, sql *config.SQL, p ports, log logger) []temporal.ServerOption {
+	hosts := make(map[primitives.ServiceName]static.Hosts, len(p.grpc))
+	for name, port := range p.grpc {
 		hosts[name] = static.SingleLocalHost(hostPort(o.Host, port))
 	}
 	authorizer := authorization.NewNoopAuthorizer()
@@ -174,7 +203,7 @@ func serverOptions(o Options, sql *config.SQL, services map[primitives.ServiceNa
 		authorizer = noOperator{}
 	}
 	return []temporal.ServerOption{
-		temporal.WithConfig(serverConfig(o, sql, services)),
+		temporal.WithConfig(serverConfig(o, sql, p)),
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(hosts),
 		temporal.WithLogger(log),
@@ -183,7 +212,7 @@ func serverOptions(o Options, sql *config.SQL, services map[primitives.ServiceNa
 	}
 }
 
-func serverConfig(o Options, sql *config.SQL, services map[primitives.ServiceName]int) *config.Config {
+func serverConfig(o Options, sql *config.SQL, p ports) *config.Config {
 	var conf config.Config
 	conf.Global.Membership.MaxJoinDuration = 30 * time.Second
 	conf.Global.Membership.BroadcastAddress = o.Host
@@ -199,15 +228,19 @@ func serverConfig(o Options, sql *config.SQL, services map[primitives.ServiceNam
 			Enabled:                true,
 			InitialFailoverVersion: 1,
 			RPCAddress:             hostPort(o.Host, o.Port),
+			HTTPAddress:            hostPort(o.Host, p.http),
 			ClusterID:              clusterID,
 		}},
 	}
 	conf.DCRedirectionPolicy.Policy = "noop"
-	conf.Services = make(map[string]config.Service, len(services))
-	for name, port := range services {
+	conf.Services = make(map[string]config.Service, len(p.grpc))
+	for name, port := range p.grpc {
 		var service config.Service
 		service.RPC.GRPCPort = port
 		service.RPC.BindOnIP = o.Host
+		if name == primitives.FrontendService {
+			service.RPC.HTTPPort = p.http
+		}
 		conf.Services[string(name)] = service
 	}
 	conf.Archival.History.State = config.ArchivalDisabled
@@ -220,7 +253,7 @@ func serverConfig(o Options, sql *config.SQL, services map[primitives.ServiceNam
 
 func newUI(o Options) *uiserver.Server {
 	return uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
-		Host:                o.Host,
+		Host:                bracket(o.Host),
 		Port:                o.UIPort,
 		TemporalGRPCAddress: hostPort(o.Host, o.Port),
 		EnableUI:            true,
@@ -232,6 +265,14 @@ func newUI(o Options) *uiserver.Server {
 }
 
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+
+// bracket is for the Web UI, which joins host and port with a colon.
+func bracket(host string) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
 
 func exists(file string) bool {
 	_, err := os.Stat(file)
