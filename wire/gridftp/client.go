@@ -27,6 +27,7 @@ type Client struct {
 
 	// delegated tells that the server holds a proxy of ours.
 	delegated bool
+	ephemeral *gsi.Credential // for data channels, by DCSC; nil until one is needed
 	told      dataState
 }
 
@@ -125,10 +126,15 @@ func (c *Client) remote() netip.Addr {
 	return netip.Addr{}
 }
 
-// Close drops the connection without a word: what the server was doing ends
+// Interrupt ends what the session is doing, and the session; unlike the other
+// methods it may be called from any goroutine. Close is still to be called.
+func (c *Client) Interrupt() { _ = c.ctl.fail(ErrClosed) }
+
+// Close drops the connections without a word: what the server was doing ends
 // when it notices. Closing twice does nothing.
 func (c *Client) Close() error {
 	_ = c.ctl.fail(ErrClosed)
+	c.dropChannel()
 	return nil
 }
 

@@ -3,6 +3,7 @@ package gridftp
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/gridferry/gridferry/wire/gsi"
 )
@@ -25,8 +26,12 @@ type dataState struct {
 	credential  string // fingerprint of the DCSC credential; empty is none
 	parallelism int
 	buffer      int
-	markers     int      // seconds between markers; 0 is the server's own choice
-	pairing     *pairing // whose data connections are still open; nil is none
+	markers     int // seconds between markers; 0 is the server's own choice
+
+	// What the server's data connections are for at present: a third-party
+	// pair, or our own. At most one is set.
+	pairing *pairing
+	channel *channel
 }
 
 // A Security is how a data channel's ends are to be protected.
@@ -101,10 +106,51 @@ func (c *Client) prepareData(ctx context.Context, mode Mode, s Security) error {
 	for i, r := range replies {
 		if err := c.judge(redact(lines[i]), r); err != nil {
 			// What took effect is not known any more: tell it all again.
-			c.told = dataState{mode: '?', prot: 0, auth: "?"}
+			c.dropChannel()
+			c.told = dataState{mode: '?', auth: "?"}
 			return err
 		}
 	}
 	c.told = next
+	return nil
+}
+
+// tuning is what makes data channels fast.
+type tuning struct {
+	parallelism int
+	sends       bool // the server sends, and so decides the number of connections
+	buffer      int
+	markers     time.Duration
+}
+
+// tune tells the server what it was not told yet. A refusal of parallelism
+// counts, for the transfer would not be what was asked for; the rest is advice.
+func (c *Client) tune(ctx context.Context, t tuning) error {
+	var lines []string
+	parallel := t.sends && t.parallelism != max(1, c.told.parallelism)
+	if parallel {
+		// The server insists on the semicolon, and on hearing it before PORT.
+		lines = append(lines, fmt.Sprintf("OPTS RETR Parallelism=%d,%d,%[1]d;", t.parallelism, t.parallelism))
+	}
+	if t.buffer > 0 && t.buffer != c.told.buffer && c.pipelines() {
+		lines = append(lines, fmt.Sprintf("SBUF %d", t.buffer))
+		c.told.buffer = t.buffer
+	}
+	seconds := int((t.markers + time.Second - 1) / time.Second)
+	if seconds > 0 && seconds != c.told.markers && c.pipelines() {
+		lines = append(lines, fmt.Sprintf("TREV PERF %d", seconds), fmt.Sprintf("TREV RESTART %d", seconds))
+		c.told.markers = seconds
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	replies, err := c.commands(ctx, lines...)
+	if err != nil || !parallel {
+		return err
+	}
+	if err := c.judge(lines[0], replies[0]); err != nil {
+		return err
+	}
+	c.told.parallelism = t.parallelism
 	return nil
 }

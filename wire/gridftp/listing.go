@@ -21,12 +21,30 @@ var ErrNotDirectory = errors.New("not a directory")
 // away, so that the session stays usable. The slice belongs to List again when
 // page returns.
 //
-// It uses MLSC, which needs no data channel. Names with line feeds come whole.
+// It uses MLSC, which needs no data channel, where the server has it, else
+// MLSD, else LIST. Names with line feeds come whole where lines end with CRLF.
 func (c *Client) List(ctx context.Context, path string, page func([]Entry) error) error {
 	if err := checkName(path); err != nil {
 		return err
 	}
-	return c.listControl(ctx, path, page)
+	switch {
+	case c.features.Has("MLSC"):
+		return c.listControl(ctx, path, page)
+	case c.features.Has("MLST"), c.features.Has("MLSD"):
+		return c.listData(ctx, path, "MLSD "+path, &pager{page: page, parse: ParseFacts})
+	}
+	// A path among LIST's arguments would be taken apart at its spaces, or for
+	// options; and only -a shows the names that begin with a dot.
+	if _, err := c.command(ctx, "CWD", path); err != nil {
+		return err
+	}
+	now := time.Now()
+	return c.listData(ctx, path, "LIST -a", &pager{page: page, own: true, parse: func(line string) (Entry, error) {
+		if isListHeader(line) {
+			return Entry{Type: CurrentDir}, nil
+		}
+		return ParseListLine(line, now)
+	}})
 }
 
 // A pager gathers entries into pages.
@@ -139,4 +157,75 @@ func (c *Client) checkListed(ctx context.Context, dir string, p *pager) error {
 		err = fmt.Errorf("gridftp: list %s: %w", dir, ErrNotDirectory)
 	}
 	return err
+}
+
+// listData lists over a data connection, in stream mode.
+func (c *Client) listData(ctx context.Context, dir, command string, p *pager) error {
+	o, err := TransferOptions{Mode: Stream, Stall: c.config.Timeouts.List}.normalize(c, false)
+	if err != nil {
+		return err
+	}
+	ch, err := c.openChannel(ctx, shape{mode: Stream, dial: true, parallelism: 1, auth: o.Auth, prot: o.Prot})
+	if err != nil {
+		return err
+	}
+	ch.config.Connect, ch.config.Stall = o.Connect, o.Stall
+	lines := &lineSink{pager: p}
+	t := &ticket{Transfer: Transfer{Path: dir, Sink: lines}, lines: []string{command}, limit: -1, channel: ch}
+	if err := c.ctl.send(command); err != nil {
+		return err
+	}
+	if err := c.serve(ctx, t, o); err != nil {
+		return err
+	}
+	lines.end()
+	if err := c.checkListed(ctx, dir, p); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// A lineSink takes a listing's lines apart as they come.
+type lineSink struct {
+	pager   *pager
+	partial []byte
+	strict  bool // only CRLF ends a line: the server has used it
+}
+
+// WriteAt takes the next bytes; in stream mode they come in order.
+func (s *lineSink) WriteAt(b []byte, _ int64) (int, error) {
+	s.partial = append(s.partial, b...)
+	from := 0
+	for i := 0; i < len(s.partial); i++ {
+		if s.partial[i] != '\n' {
+			continue
+		}
+		crlf := i > from && s.partial[i-1] == '\r'
+		if s.strict && !crlf {
+			continue
+		}
+		end := i
+		if crlf {
+			s.strict, end = true, i-1
+		}
+		s.take(string(s.partial[from:end]))
+		from = i + 1
+	}
+	s.partial = append(s.partial[:0], s.partial[from:]...)
+	if len(s.partial) > MaxReplyLine {
+		return 0, ErrReplyTooLarge
+	}
+	return len(b), nil
+}
+
+func (s *lineSink) take(line string) {
+	s.pager.line(line)
+	s.pager.turn()
+}
+
+// end takes a last line that nothing ended.
+func (s *lineSink) end() {
+	if len(s.partial) > 0 {
+		s.take(string(s.partial))
+	}
 }

@@ -17,10 +17,6 @@ type pairing struct {
 	to       []netip.AddrPort // where the destination listens
 }
 
-// ephemeralLifetime is how long a credential made for data channels lasts. A
-// session that lives longer gets another with its next transfer.
-const ephemeralLifetime = 24 * time.Hour
-
 // pair makes the two sessions ready to move files between their servers. Data
 // connections of an earlier run between the same two with the same options are
 // used again.
@@ -91,7 +87,7 @@ func (p *pairing) securities() (atSource, atDest Security, err error) {
 	switch {
 	case srcDCSC && dstDCSC:
 		// One throw-away credential for both: no trust is needed between them.
-		if atSource.Credential, err = gsi.NewEphemeral("gridferry data channel", ephemeralLifetime); err != nil {
+		if atSource.Credential, err = p.src.ephemeralCredential(); err != nil {
 			return s, s, err
 		}
 		atDest.Credential = atSource.Credential
@@ -119,54 +115,23 @@ func dataProxy(other *Client) (*gsi.Credential, error) {
 	return credential.NewProxy(gsi.ProxyOptions{Lifetime: time.Until(credential.NotAfter())})
 }
 
-// tune tells the servers of buffers, parallelism and markers. A refusal counts
-// where the transfer would not be what was asked for; the rest is advice.
+// tune tells both servers of buffers, parallelism and markers.
 func (p *pairing) tune(ctx context.Context) error {
-	o := p.options
-	for _, end := range []struct {
-		side   Side
-		client *Client
-	}{{SourceSide, p.src}, {DestSide, p.dst}} {
-		c := end.client
-		var lines []string
-		required := -1
-		if end.side == SourceSide && o.Mode == ExtendedBlock && o.Parallelism != max(1, c.told.parallelism) {
-			required = len(lines)
-			lines = append(lines, fmt.Sprintf("OPTS RETR Parallelism=%d,%d,%[1]d;", o.Parallelism, o.Parallelism))
-		}
-		if o.Buffer > 0 && o.Buffer != c.told.buffer {
-			lines = append(lines, fmt.Sprintf("SBUF %d", o.Buffer))
-		}
-		seconds := int((o.Markers + time.Second - 1) / time.Second)
-		if seconds > 0 && seconds != c.told.markers && c.pipelines() {
-			lines = append(lines, fmt.Sprintf("TREV PERF %d", seconds), fmt.Sprintf("TREV RESTART %d", seconds))
-		}
-		if len(lines) == 0 {
-			continue
-		}
-		replies, err := c.commands(ctx, lines...)
-		if err != nil {
-			return &sideError{end.side, c, err}
-		}
-		if required >= 0 {
-			if err := c.judge(lines[required], replies[required]); err != nil {
-				return &sideError{end.side, c, err}
-			}
-			c.told.parallelism = o.Parallelism
-		}
-		if o.Buffer > 0 {
-			c.told.buffer = o.Buffer
-		}
-		if seconds > 0 {
-			c.told.markers = seconds
-		}
+	t := tuning{parallelism: p.options.Parallelism, sends: p.options.Mode == ExtendedBlock, buffer: p.options.Buffer, markers: p.options.Markers}
+	if err := p.src.tune(ctx, t); err != nil {
+		return &sideError{SourceSide, p.src, err}
+	}
+	t.sends = false
+	if err := p.dst.tune(ctx, t); err != nil {
+		return &sideError{DestSide, p.dst, err}
 	}
 	return nil
 }
 
 // connect tells the source where the destination listens: the sender dials.
 func (p *pairing) connect(ctx context.Context) error {
-	p.src.told.pairing, p.dst.told.pairing = nil, nil
+	p.src.dropChannel()
+	p.dst.dropChannel()
 	if p.options.Striped {
 		if err := p.connectStriped(ctx); err != nil {
 			return err
