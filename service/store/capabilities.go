@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+)
+
+// Capabilities returns what was learned of an endpoint, and false when
+// nothing was or it is too old.
+func (s *Store) Capabilities(ctx context.Context, endpoint string) (endpoints.Caps, bool, error) {
+	const op = "look up capabilities of"
+	var data []byte
+	err := s.read.QueryRowContext(ctx, `SELECT caps FROM capabilities WHERE endpoint = ? AND expires > ?`, endpoint, s.micros()).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return endpoints.Caps{}, false, nil
+	}
+	if err != nil {
+		return endpoints.Caps{}, false, classify(ctx, op, endpoint, err)
+	}
+	var caps endpoints.Caps
+	if err := json.Unmarshal(data, &caps); err != nil {
+		return endpoints.Caps{}, false, fault.Wrap(fault.Internal, op, endpoint, err)
+	}
+	return caps, true, nil
+}
+
+// PutCapabilities keeps what was learned of an endpoint for a while.
+func (s *Store) PutCapabilities(ctx context.Context, endpoint string, caps endpoints.Caps, ttl time.Duration) error {
+	const op = "record capabilities of"
+	data, err := json.Marshal(caps)
+	if err != nil {
+		return fault.Wrap(fault.Internal, op, endpoint, err)
+	}
+	_, err = s.write.ExecContext(ctx, `INSERT INTO capabilities (endpoint, caps, expires) VALUES (?, ?, ?)
+		ON CONFLICT (endpoint) DO UPDATE SET caps = excluded.caps, expires = excluded.expires`,
+		endpoint, data, s.now().Add(ttl).UnixMicro())
+	return classify(ctx, op, endpoint, err)
+}

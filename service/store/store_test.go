@@ -1,0 +1,277 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/service/store"
+	"github.com/gridferry/gridferry/service/store/storetest"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// asProcess makes this binary a second user of the store named in it.
+const asProcess = "GRIDFERRY_TEST_STORE"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(asProcess); path != "" {
+		if err := contend(path, os.Getenv("GRIDFERRY_TEST_HOLDER")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func open(t *testing.T, path string, opts store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), path, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func dbPath(t *testing.T) string { return filepath.Join(t.TempDir(), "a dir?#%41", "store.db") }
+
+func TestSuite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
+		return open(t, dbPath(t), store.Options{Now: now})
+	})
+}
+
+func TestReopened(t *testing.T) {
+	path := dbPath(t)
+	s := open(t, path, store.Options{})
+	first, err := s.Acquire(t.Context(), activities.LeaseRequest{Task: "t", Chunk: "c", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutTask(t.Context(), transfer.Task{ID: "t", Status: transfer.Active}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Task(t.Context(), "t"); fault.KindOf(err) != fault.Internal {
+		t.Errorf("a closed store: %v", err)
+	}
+	again := open(t, path, store.Options{})
+	if _, err := again.Task(t.Context(), "t"); err != nil {
+		t.Error(err)
+	}
+	if err := again.Renew(t.Context(), first); err != nil {
+		t.Errorf("renew after a restart: %v", err)
+	}
+}
+
+func TestSecondHostIsRefused(t *testing.T) {
+	path := dbPath(t)
+	a := store.Host{Name: "a", Machine: "m1", Boot: "b1"}
+	b := store.Host{Name: "b", Machine: "m2", Boot: "b2"}
+	open(t, path, store.Options{Host: a})
+	_, err := store.Open(t.Context(), path, store.Options{Host: b})
+	if !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "PostgreSQL") {
+		t.Errorf("a second host: %v", err)
+	}
+	for what, h := range map[string]store.Host{
+		"the same":         a,
+		"booted":           {Name: "a", Machine: "m1", Boot: "b9"},
+		"renamed":          {Name: "z", Machine: "m1", Boot: "b1"},
+		"in a container":   {Name: "f00ba", Boot: "b1"},
+		"renamed back":     {Name: "a", Boot: "b1"},
+		"without anything": {Name: "a"},
+	} {
+		s, err := store.Open(t.Context(), path, store.Options{Host: h})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		s.Close()
+		open(t, path, store.Options{Host: a, Adopt: true})
+	}
+	open(t, path, store.Options{Host: b, Adopt: true})
+	if _, err := store.Open(t.Context(), path, store.Options{Host: a}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("the old host after the store was taken over: %v", err)
+	}
+	if h, err := store.ThisHost(); err != nil || h.Name == "" {
+		t.Errorf("this host: %+v, %v", h, err)
+	}
+}
+
+func TestBlobsAreBound(t *testing.T) {
+	s := open(t, dbPath(t), store.Options{})
+	for range 2 {
+		if err := s.BindBlobs(t.Context(), "one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.BindBlobs(t.Context(), "two"); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("another blob store: %v", err)
+	}
+}
+
+func TestNewerStoreIsRefused(t *testing.T) {
+	path := dbPath(t)
+	s := open(t, path, store.Options{})
+	if err := store.Pretend(s, 999); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), path, store.Options{}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("a store of the future: %v", err)
+	}
+}
+
+func TestNotAStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), path, store.Options{}); fault.KindOf(err) != fault.Internal {
+		t.Errorf("a file of another kind: %v", err)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	clock := storetest.NewClock()
+	s := open(t, dbPath(t), store.Options{Now: clock.Now})
+	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
+		t.Errorf("nothing is known yet: %v, %v", ok, err)
+	}
+	want := endpoints.Caps{Kind: "gridftp", Ranges: true, Checksums: []string{"sha256"}}
+	for range 2 {
+		if err := s.PutCapabilities(t.Context(), "a", want, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, ok, err := s.Capabilities(t.Context(), "a"); !ok || err != nil || got.Kind != "gridftp" || len(got.Checksums) != 1 {
+		t.Errorf("got %+v, %v, %v", got, ok, err)
+	}
+	clock.Add(2 * time.Hour)
+	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
+		t.Errorf("after they expired: %v, %v", ok, err)
+	}
+	if n, err := s.Sweep(t.Context(), clock.Now()); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+}
+
+func TestSweepKeepsEpochsGrowing(t *testing.T) {
+	clock := storetest.NewClock()
+	s := open(t, dbPath(t), store.Options{Now: clock.Now})
+	want := activities.LeaseRequest{Task: "t", Chunk: "c", TTL: time.Second, Sessions: []activities.SessionClaim{{Endpoint: "a", Sessions: 1, Limit: 1}}}
+	first, err := s.Acquire(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(time.Hour)
+	if n, err := s.Sweep(t.Context(), clock.Now()); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	second, err := s.Acquire(t.Context(), want)
+	if err != nil || second.Epoch <= first.Epoch {
+		t.Errorf("epoch %d after %d, %v", second.Epoch, first.Epoch, err)
+	}
+}
+
+// contend takes and gives back leases until each of its rounds succeeded, and
+// prints the epochs.
+func contend(path, holder string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := store.Open(ctx, path, store.Options{})
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	var mu sync.Mutex
+	for i := range errs {
+		wg.Go(func() {
+			for round := 0; round < rounds; {
+				l, err := s.Acquire(ctx, activities.LeaseRequest{
+					Task: "t", Chunk: fmt.Sprint(holder, i), Holder: holder, TTL: time.Minute,
+					Sessions: []activities.SessionClaim{{Endpoint: "a", Sessions: 1, Limit: 2}},
+				})
+				if fault.Is(err, fault.Busy) {
+					continue
+				}
+				if err == nil {
+					err = errors.Join(s.Renew(ctx, l), s.Release(ctx, l))
+				}
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				mu.Lock()
+				fmt.Println(l.Epoch)
+				mu.Unlock()
+				round++
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(append(errs, s.Close())...)
+}
+
+const rounds = 60
+
+// Three processes open a store that does not exist yet, all at once, and then
+// fight over it.
+func TestProcesses(t *testing.T) {
+	path := dbPath(t)
+	const processes = 3
+	epochs := map[string]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for p := range processes {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), asProcess+"="+path, fmt.Sprintf("GRIDFERRY_TEST_HOLDER=p%d-", p))
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := cmd.Start(); err != nil {
+				t.Error(err)
+				return
+			}
+			lines := bufio.NewScanner(out)
+			for lines.Scan() {
+				mu.Lock()
+				if epochs[lines.Text()] {
+					t.Errorf("epoch %s was given twice", lines.Text())
+				}
+				epochs[lines.Text()] = true
+				mu.Unlock()
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, stderr.String())
+			}
+		})
+	}
+	wg.Wait()
+	if want := processes * 3 * rounds; len(epochs) != want {
+		t.Errorf("%d leases were had, want %d", len(epochs), want)
+	}
+}
