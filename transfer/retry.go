@@ -45,7 +45,7 @@ const (
 // AnswerTo is the one table of answers to faults. The deadline is not in it:
 // it ends every wait.
 func AnswerTo(t Trouble) Answer {
-	attempt := max(t.Attempt, 1)
+	attempt, rule := max(t.Attempt, 1), canonical(t.OnError, onErrorNames)
 	switch t.Kind {
 	case fault.Transient:
 		return Answer{Action: Again, Delay: backoff(attempt, time.Second, 5*time.Minute)}
@@ -62,15 +62,15 @@ func AnswerTo(t Trouble) Answer {
 		}
 		return Answer{Action: Wait, Delay: backoff(attempt, time.Minute, 15*time.Minute)}
 	case fault.NotFound, fault.Permission, fault.Exists, fault.Unsupported:
-		if t.OnError == OnErrorRetry && attempt < TriesRefused {
+		if rule == OnErrorRetry && attempt < TriesRefused {
 			return Answer{Action: Again, Delay: backoff(attempt, 5*time.Second, time.Minute), Last: true}
 		}
-		return giveUp(t.OnError)
+		return giveUp(rule)
 	case fault.Integrity:
 		if attempt < TriesIntegrity {
 			return Answer{Action: Again}
 		}
-		return giveUp(t.OnError)
+		return giveUp(rule)
 	case fault.Invalid:
 		return Answer{Action: FailNow}
 	}
@@ -82,7 +82,7 @@ func AnswerTo(t Trouble) Answer {
 }
 
 func giveUp(rule OnError) Answer {
-	switch canonical(rule, onErrorNames) {
+	switch rule {
 	case OnErrorSkip:
 		return Answer{Action: SkipFile}
 	case OnErrorFail:

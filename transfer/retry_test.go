@@ -27,6 +27,7 @@ func TestAnswerTo(t *testing.T) {
 		{"invalid", Trouble{Kind: fault.Invalid, Attempt: 1, OnError: OnErrorSkip}, Answer{Action: FailNow}},
 		{"not found", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 1}, Answer{Action: Again, Delay: 5 * time.Second, Last: true}},
 		{"not found, fourth time", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 4}, Answer{Action: Again, Delay: 40 * time.Second, Last: true}},
+		{"not found, rule by name", Trouble{Kind: fault.NotFound, Attempt: 1, OnError: "retry"}, Answer{Action: Again, Delay: 5 * time.Second, Last: true}},
 		{"not found, fifth time", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 5}, Answer{Action: FailLater}},
 		{"not found, skipped", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 1, OnError: OnErrorSkip}, Answer{Action: SkipFile}},
 		{"not found, fail fast", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 1, OnError: OnErrorFail}, Answer{Action: FailNow}},

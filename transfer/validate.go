@@ -35,8 +35,8 @@ const (
 // left as it is.
 func (r Request) Normalised(now time.Time) Request {
 	r.Items = slices.Clone(r.Items)
-	if r.Source != "" || r.Destination != "" {
-		r.Items = append([]Item{{Source: r.Source, Destination: r.Destination, Recursive: r.Recursive}}, r.Items...)
+	if len(r.Items) == 0 && (r.Source != "" || r.Destination != "") {
+		r.Items = []Item{{Source: r.Source, Destination: r.Destination, Recursive: r.Recursive}}
 		r.Source, r.Destination, r.Recursive = "", "", false
 	}
 	for i := range r.Items {

@@ -146,6 +146,11 @@ func TestNormalised(t *testing.T) {
 	}
 }
 
+func TestNormalisedHidesNothingFromValidate(t *testing.T) {
+	both := Request{Source: "dtn:/a", Destination: "tape:/a", Items: []Item{{Source: "dtn:/b", Destination: "tape:/b"}}}
+	refused(t, both.Normalised(noon).Validate(noon), "items", "together")
+}
+
 func TestNormalisedLeavesTheRequestAlone(t *testing.T) {
 	items := []Item{{Source: "dtn:/a", Destination: "tape:/d/"}}
 	if got := (Request{Items: items}).Normalised(noon); got.Items[0].Destination != "tape:/d/a" {

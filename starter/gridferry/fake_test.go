@@ -37,9 +37,9 @@ type fakeTask struct {
 	Delete  *transfer.DeleteRequest `json:"delete,omitempty"`
 }
 
-// connect leaves a file named "contacted" behind: scripts assert that a wrong
+// connectFake leaves a file named "contacted" behind: scripts assert that a wrong
 // command line contacts nothing.
-func connect(_ context.Context, c starter.Connection) (transfer.Service, func(), error) {
+func connectFake(_ context.Context, c starter.Connection) (transfer.Service, func(), error) {
 	if err := os.WriteFile("contacted", nil, 0o644); err != nil {
 		return nil, nil, err
 	}

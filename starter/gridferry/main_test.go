@@ -27,7 +27,7 @@ func program() starter.Program {
 	return starter.Program{
 		Version: "v0.0.0-test",
 		Owner:   "ada",
-		Connect: connect,
+		Connect: connectFake,
 		NewID: func() transfer.TaskID {
 			names, err := filepath.Glob("task-*.json")
 			if err != nil {
