@@ -3,6 +3,7 @@ package globus_test
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,4 +96,31 @@ func TestKillFreezeRestart(t *testing.T) {
 	s.Thaw()
 	globus.URLCopy(t, env, "file://"+local(t, "x"), s.URL("in"))
 	wantContent(t, s.Path("in"))
+}
+
+func TestFTPServers(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, string) *globus.FTPServer{
+		"vsftpd":  globus.NewVsftpd,
+		"proftpd": globus.NewProftpd,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, "")
+			globus.URLCopy(t, globus.ClientEnv(nil, ""), "file://"+local(t, "x"), s.URL("in"))
+			wantContent(t, s.Path("in"))
+			back := filepath.Join(t.TempDir(), "out")
+			globus.URLCopy(t, globus.ClientEnv(nil, ""), s.URL("in"), "file://"+back)
+			wantContent(t, back)
+		})
+	}
+}
+
+func TestSSHServer(t *testing.T) {
+	s := globus.NewSSHServer(t, "")
+	ssh := s.SSH()
+	cmd := exec.Command(ssh[0], append(ssh[1:], s.Host, s.Command)...)
+	cmd.Stdin = strings.NewReader("SITE HELP\r\nQUIT\r\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "220 ") || !strings.Contains(string(out), "\n211 Goodbye") {
+		t.Errorf("GridFTP over SSH: %v\n%s", err, out)
+	}
 }

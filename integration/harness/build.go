@@ -72,18 +72,26 @@ func TemporalCLI(t testing.TB) string {
 	return target
 }
 
-// cacheDir is a directory that outlives the test, in the user's cache.
+// cacheDir is a directory that outlives the test, made when absent.
 func cacheDir(t testing.TB, name string) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	dir := filepath.Join(cache, "gridferry", name)
+	dir := filepath.Join(cache(), name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// cache is where what outlives a test is kept; see integration/debian.sh, too.
+func cache() string {
+	if dir := os.Getenv("GRIDFERRY_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "gridferry")
 }
 
 // lock keeps the test binaries that `go test ./...` runs at the same time from

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -45,18 +46,33 @@ func Need(t testing.TB, command string) string {
 	return path
 }
 
-// find looks where daemons live too: they are not on every user's PATH.
+// find looks where daemons live too, which are not on every user's PATH, and
+// among the packages that integration/debian.sh has unpacked.
 func find(command string) (string, error) {
 	path, err := exec.LookPath(command)
 	if err == nil {
 		return path, nil
 	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", filepath.Join(cache(), "debian", "usr", "sbin")} {
 		if path, err := exec.LookPath(filepath.Join(dir, command)); err == nil {
 			return path, nil
 		}
 	}
 	return "", err
+}
+
+// LibraryEnv is the environment that a program needs to find its libraries: one
+// that is unpacked and not installed has them beside it.
+func LibraryEnv(program string) []string {
+	root := filepath.Join(cache(), "debian")
+	if !strings.HasPrefix(program, root+"/") {
+		return nil
+	}
+	dirs, err := filepath.Glob(filepath.Join(root, "usr", "lib", "*-linux-gnu*"))
+	if err != nil || len(dirs) == 0 {
+		return nil
+	}
+	return []string{"LD_LIBRARY_PATH=" + strings.Join(dirs, ":")}
 }
 
 // NeedRoot skips the test when it is not run by root.

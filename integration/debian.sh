@@ -1,0 +1,69 @@
+#!/bin/bash
+# Brings what the tests need from Debian: usage, debian.sh CACHE [PACKAGE...]
+#
+# As root on Debian it installs what is missing; elsewhere it says what is, and
+# the tests that need it are skipped. CACHE/debian gets what is unpacked instead:
+# FTP servers that exclude each other, and that would listen on port 21 once
+# installed.
+set -euo pipefail
+
+cache=$1
+shift
+packages=(
+	globus-gass-copy-progs globus-gridftp-server-progs globus-proxy-utils globus-gsi-cert-utils-progs
+	myproxy myproxy-admin myproxy-server
+	iproute2 nftables openssh-client openssh-server openssl procps
+	"$@"
+)
+unpacked=(
+	vsftpd
+	proftpd-core libhashkit2 libhiredis0.14 libmemcached11 libmemcachedutil2 libpcre2-posix3
+)
+
+if ! command -v apt-get >/dev/null; then
+	echo "This is not Debian. Tests are skipped unless these Debian packages' programs are here: ${packages[*]} ${unpacked[*]}"
+	exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+	[[ $(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+wanted=()
+for package in "${unpacked[@]}"; do
+	[[ -e $cache/debian/.unpacked/$package ]] || wanted+=("$package")
+done
+if ((${#missing[@]} + ${#wanted[@]} == 0)); then
+	exit 0
+fi
+if ((EUID != 0)); then
+	echo "Not root, so nothing is installed. Tests are skipped that need: ${missing[*]} ${wanted[*]}"
+	echo "As root: apt-get install ${missing[*]}"
+	exit 0
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+if ! apt-cache show "${missing[@]}" "${wanted[@]}" >/dev/null 2>&1; then
+	"${apt[@]}" update </dev/null
+fi
+if ((${#missing[@]})); then
+	echo "Installing ${missing[*]}"
+	"${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null
+fi
+if ((${#wanted[@]})); then
+	echo "Unpacking ${wanted[*]} into $cache/debian"
+	mkdir -p "$cache/debian/.unpacked"
+	downloads=$(mktemp -d)
+	trap 'rm -rf "$downloads"' EXIT
+	# apt's own user must be able to write there.
+	chmod 755 "$downloads"
+	chown _apt "$downloads"
+	(cd "$downloads" && "${apt[@]}" download "${wanted[@]}" </dev/null)
+	for deb in "$downloads"/*.deb; do
+		dpkg --extract "$deb" "$cache/debian"
+	done
+	for package in "${wanted[@]}"; do
+		touch "$cache/debian/.unpacked/$package"
+	done
+fi
