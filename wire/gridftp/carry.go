@@ -134,6 +134,7 @@ func (k *carrier) conclude(command string, w word, moveErr error) error {
 	if k.ticket.channel.shape.mode == Stream || k.ticket.channel.set.Closed() {
 		c.dropChannel()
 	}
+	k.ticket.channel.used = time.Now()
 	var sink *data.SinkError
 	var source *data.SourceError
 	switch enough := errors.Is(moveErr, errEnough); {

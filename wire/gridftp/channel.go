@@ -16,6 +16,7 @@ type channel struct {
 	set    *data.Set
 	config data.Config
 	shape  shape
+	used   time.Time // when it last carried something
 }
 
 // A shape is what data connections are made for; those of one shape serve
@@ -81,7 +82,7 @@ func (c *Client) ephemeralCredential() (*gsi.Credential, error) {
 // openChannel returns data connections of the shape: those of the last
 // transfer where they serve, else new ones, of which the server is told.
 func (c *Client) openChannel(ctx context.Context, want shape) (*channel, error) {
-	if ch := c.told.channel; ch != nil && ch.shape == want && want.mode == ExtendedBlock && !ch.set.Closed() {
+	if ch := c.told.channel; ch != nil && ch.shape == want && want.mode == ExtendedBlock && !ch.set.Closed() && time.Since(ch.used) < dataIdle {
 		return ch, nil
 	}
 	c.dropChannel()
@@ -95,7 +96,7 @@ func (c *Client) openChannel(ctx context.Context, want shape) (*channel, error) 
 	if err := c.tune(ctx, tuning{parallelism: want.parallelism, sends: !want.dial && want.mode == ExtendedBlock, buffer: want.buffer}); err != nil {
 		return nil, err
 	}
-	ch := &channel{shape: want, config: data.Config{Security: own, Buffer: want.buffer, MaxConns: MaxParallel}}
+	ch := &channel{shape: want, used: time.Now(), config: data.Config{Security: own, Buffer: want.buffer, MaxConns: MaxParallel}}
 	if want.dial {
 		to, err := c.passive(ctx)
 		if err != nil {

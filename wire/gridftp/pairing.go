@@ -15,13 +15,18 @@ type pairing struct {
 	src, dst *Client
 	options  Options
 	to       []netip.AddrPort // where the destination listens
+	used     time.Time        // when its data connections were last known to be good
 }
+
+// dataIdle is how long data connections may rest and still be used again: a
+// firewall forgets quiet ones, without telling either end.
+const dataIdle = 30 * time.Second
 
 // pair makes the two sessions ready to move files between their servers. Data
 // connections of an earlier run between the same two with the same options are
 // used again.
 func pair(ctx context.Context, src, dst *Client, o Options) (*pairing, error) {
-	if p := src.told.pairing; p != nil && p == dst.told.pairing && p.src == src && p.options.sameChannels(o) && o.Mode == ExtendedBlock {
+	if p := src.told.pairing; p != nil && p == dst.told.pairing && p.src == src && p.options.sameChannels(o) && o.Mode == ExtendedBlock && time.Since(p.used) < dataIdle {
 		p.options = o
 		return p, nil
 	}
@@ -208,6 +213,6 @@ func (p *pairing) tell(ctx context.Context, verb, argument string, addrs ...neti
 	if _, err := p.src.command(ctx, verb, argument); err != nil {
 		return &sideError{SourceSide, p.src, err}
 	}
-	p.to = addrs
+	p.to, p.used = addrs, time.Now()
 	return nil
 }

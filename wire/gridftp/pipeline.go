@@ -17,7 +17,7 @@ const allocateFrom = 16 << 20
 // a refusal which the other server has yet to report.
 const blameGrace = 2 * time.Second
 
-// watchInterval is how often a run looks for a stall.
+// watchInterval is how often a run looks for a stall, at least.
 const watchInterval = time.Second
 
 // A run moves files between a pair of servers. Four goroutines share it: one
@@ -195,7 +195,7 @@ func (v *verdict) consequence() bool {
 
 // judge takes events until all is done, or something went wrong.
 func (r *run) judge(ctx context.Context, written <-chan *verdict) *verdict {
-	watch := time.NewTicker(watchInterval)
+	watch := time.NewTicker(min(watchInterval, r.p.options.FirstByte/4, r.p.options.Stall/4))
 	defer watch.Stop()
 	finished := false
 	for {

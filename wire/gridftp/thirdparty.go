@@ -197,7 +197,9 @@ func ThirdParty(ctx context.Context, src, dst *Client, options Options, next fun
 	if options.Mode == Stream {
 		return streamRuns(ctx, p, next, observe)
 	}
-	return newRun(p, 0, observe).drive(ctx, next)
+	err = newRun(p, 0, observe).drive(ctx, next)
+	p.used = time.Now()
+	return err
 }
 
 // streamRuns moves files in stream mode, whose data connection lasts for one

@@ -1,0 +1,155 @@
+package gridftp
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/wire/gsi"
+)
+
+func get(t *testing.T, p *Pool, owner string, config Config) *Client {
+	t.Helper()
+	c, err := p.Get(bounded(t), owner, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestPoolReuses(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{Idle: 2})
+	defer p.Close()
+	a := get(t, p, "ada", f.config())
+	p.Put(a)
+	if b := get(t, p, "ada", f.config()); b != a {
+		t.Error("an idle session was not used again")
+	}
+	other := f.config()
+	other.User = "bob"
+	secret := f.config()
+	secret.Password = "x"
+	for name, c := range map[string]*Client{
+		"in use":           get(t, p, "ada", f.config()),
+		"another owner":    get(t, p, "bob", f.config()),
+		"another account":  get(t, p, "ada", other),
+		"another password": get(t, p, "ada", secret),
+	} {
+		if c == a {
+			t.Errorf("%s: the same session", name)
+		}
+		p.Put(c)
+	}
+	p.Put(a)
+	x, y := get(t, p, "ada", f.config()), get(t, p, "ada", f.config())
+	if x != a {
+		t.Error("the session used last does not come first")
+	}
+	z := get(t, p, "ada", f.config())
+	for _, c := range []*Client{x, y, z} {
+		p.Put(c)
+	}
+	if z.Err() == nil {
+		t.Error("more sessions are kept than there is room for")
+	}
+	if all, idle := p.Len(); all != 5 || idle != 5 {
+		t.Errorf("%d sessions, %d idle", all, idle)
+	}
+}
+
+func TestPoolHealth(t *testing.T) {
+	f := newFake(t, func(s *fakeSession, verb, _ string) string {
+		if verb == "NOOP" {
+			return "421 idle for too long"
+		}
+		return ""
+	})
+	p := NewPool(PoolConfig{Fresh: time.Nanosecond})
+	defer p.Close()
+	a := get(t, p, "ada", f.config())
+	p.Put(a)
+	if b := get(t, p, "ada", f.config()); b == a || b.Err() != nil {
+		t.Error("a session was handed out that the server had ended")
+	}
+	if a.Err() == nil || f.count() != 2 {
+		t.Errorf("the dead session is kept, or %d sessions were made", f.count())
+	}
+	b := get(t, p, "ada", f.config())
+	b.Close()
+	p.Put(b)
+	if _, idle := p.Len(); idle != 0 {
+		t.Error("a broken session was kept")
+	}
+}
+
+func TestPoolAges(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{IdleTime: 20 * time.Millisecond})
+	defer p.Close()
+	a := get(t, p, "ada", f.config())
+	p.Put(a)
+	eventually(t, "an idle session ends", func() bool { all, _ := p.Len(); return all == 0 })
+	eventually(t, "its connection closes", func() bool { return a.Err() != nil })
+}
+
+func TestPoolCloses(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{})
+	adaIdle, ada, bob := get(t, p, "ada", f.config()), get(t, p, "ada", f.config()), get(t, p, "bob", f.config())
+	p.Put(adaIdle)
+	p.CloseOwner("ada")
+	if adaIdle.Err() == nil || ada.Err() == nil || bob.Err() != nil {
+		t.Errorf("after CloseOwner: %v, %v, %v", adaIdle.Err(), ada.Err(), bob.Err())
+	}
+	p.Put(ada)
+	p.CloseCredential("")
+	if bob.Err() != nil {
+		t.Error("a session without a credential was closed with none")
+	}
+	p.Close()
+	if bob.Err() == nil {
+		t.Error("a session outlived its pool")
+	}
+	p.Put(bob)
+	if _, err := p.Get(bounded(t), "bob", f.config()); !errors.Is(err, ErrPoolClosed) {
+		t.Errorf("a closed pool gave %v", err)
+	}
+	if all, idle := p.Len(); all != 0 || idle != 0 {
+		t.Errorf("%d sessions, %d idle in a closed pool", all, idle)
+	}
+}
+
+// TestPoolExpiry: a session ends with its credential, in use or not.
+func TestPoolExpiry(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{})
+	defer p.Close()
+	short, err := gsi.NewEphemeral("short", 1500*time.Millisecond) // certificates count whole seconds
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := f.config()
+	config.Credential = short
+	a := get(t, p, "ada", config)
+	p.Put(a)
+	// It ends too soon to be worth a start.
+	b := get(t, p, "ada", config)
+	if b == a {
+		t.Error("a session was handed out whose credential is about to end")
+	}
+	eventually(t, "the session in use ends", func() bool { return b.Err() != nil })
+	p.Put(b)
+
+	long, err := gsi.NewEphemeral("long", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Credential = long
+	c := get(t, p, "ada", config)
+	p.CloseCredential(long.Fingerprint())
+	if c.Err() == nil {
+		t.Error("a session outlived its deactivated credential")
+	}
+	p.Put(c)
+}
