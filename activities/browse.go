@@ -1,9 +1,14 @@
 package activities
 
 import (
+	"container/heap"
 	"context"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -18,7 +23,8 @@ const (
 	BrowseRename BrowseOp = "rename"
 )
 
-// BrowseInput is one operation at a place.
+// BrowseInput is one operation at a place. Names may be packed
+// (transfer.PackName).
 type BrowseInput struct {
 	Op       BrowseOp      `json:"op"`
 	Endpoint string        `json:"endpoint"` // as in Ends
@@ -29,7 +35,7 @@ type BrowseInput struct {
 	Page     transfer.Page `json:"page,omitzero"`
 }
 
-// BrowseResult is its answer.
+// BrowseResult is its answer. Names and targets that are not UTF-8 are packed.
 type BrowseResult struct {
 	Entry   endpoints.Entry  `json:"entry,omitzero"`   // of a stat
 	Listing transfer.Listing `json:"listing,omitzero"` // of a list: sorted by name
@@ -37,5 +43,102 @@ type BrowseResult struct {
 
 // Browse looks at or alters one name at an endpoint, for a person who waits.
 func (d *Data) Browse(ctx context.Context, in BrowseInput) (BrowseResult, error) {
-	return BrowseResult{}, nil
+	defer d.beat(ctx)()
+	out, err := d.browse(ctx, in)
+	return out, toTemporal(err)
+}
+
+// browsePatience is how long somebody waits for a prompt before a server that
+// does not answer.
+const browsePatience = 5 * time.Second
+
+func (d *Data) browse(ctx context.Context, in BrowseInput) (BrowseResult, error) {
+	var at *place
+	err := insist(ctx, browsePatience, func() (err error) {
+		at, err = d.open(ctx, in.Endpoint, in.Owner, in.Cred)
+		return err
+	})
+	if err != nil {
+		return BrowseResult{}, err
+	}
+	defer at.Close()
+	p, err := at.at(ctx, transfer.Location{Endpoint: in.Endpoint, Path: transfer.UnpackName(in.Path)})
+	if err != nil {
+		return BrowseResult{}, err
+	}
+	var out BrowseResult
+	switch in.Op {
+	case BrowseStat:
+		out.Entry, err = at.Stat(ctx, p)
+		out.Entry = packEntry(out.Entry)
+	case BrowseMkdir:
+		err = at.Mkdir(ctx, p)
+	case BrowseRename:
+		var to string
+		if to, err = at.at(ctx, transfer.Location{Endpoint: in.Endpoint, Path: transfer.UnpackName(in.To)}); err == nil {
+			err = at.Rename(ctx, p, to)
+		}
+	case BrowseList:
+		out.Listing, err = listPage(ctx, at, p, in.Page)
+	default:
+		err = fault.New(fault.Invalid, "browse", in.Path, "operation "+string(in.Op)+" is not known")
+	}
+	return out, err
+}
+
+func packEntry(e endpoints.Entry) endpoints.Entry {
+	e.Name, e.Target = transfer.PackName(e.Name), transfer.PackName(e.Target)
+	return e
+}
+
+// listPage returns the entries after the token's name. It keeps one page in
+// memory, whatever the size of the directory.
+func listPage(ctx context.Context, s endpoints.Storage, dir string, p transfer.Page) (transfer.Listing, error) {
+	limit := p.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	limit = min(limit, 1000)
+	after := transfer.UnpackName(p.Token)
+	var page lastFirst
+	more := false
+	err := s.List(ctx, dir, func(entries []endpoints.Entry) error {
+		for _, e := range entries {
+			if p.Token != "" && e.Name <= after {
+				continue
+			}
+			heap.Push(&page, e)
+			if page.Len() > limit {
+				heap.Pop(&page)
+				more = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return transfer.Listing{}, err
+	}
+	slices.SortFunc(page, func(a, b endpoints.Entry) int { return strings.Compare(a.Name, b.Name) })
+	var out transfer.Listing
+	for _, e := range page {
+		out.Entries = append(out.Entries, packEntry(e))
+	}
+	if more {
+		out.Next = out.Entries[len(out.Entries)-1].Name
+	}
+	return out, nil
+}
+
+// lastFirst is a heap with the last name on top.
+type lastFirst []endpoints.Entry
+
+func (h lastFirst) Len() int           { return len(h) }
+func (h lastFirst) Less(i, j int) bool { return h[i].Name > h[j].Name }
+func (h lastFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *lastFirst) Push(x any)        { *h = append(*h, x.(endpoints.Entry)) }
+func (h *lastFirst) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	*h = (*h)[:last]
+	return e
 }

@@ -2,6 +2,8 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/gridferry/gridferry/fault"
@@ -29,12 +31,25 @@ type CopyOptions struct {
 	Route        transfer.RouteRule `json:"route,omitempty"` // how the bytes go, decided
 }
 
+// NewCopyOptions takes a request's part that copies obey.
+func NewCopyOptions(r transfer.Request, route transfer.RouteRule) CopyOptions {
+	return CopyOptions{
+		Verify: r.Verify, PreserveTime: r.PreserveTime, PreserveMode: r.PreserveMode,
+		Encrypt: r.Encrypt, Atomic: r.Atomic, OnError: r.OnError, Route: route,
+	}
+}
+
 // CopyResult says how far a chunk got. It is a result, also when the copy
-// yielded; an error only when no session could be had at all.
+// yielded or could not even begin; an error only when there was no lease
+// (Busy), when it was lost, or when gridferry's own store failed.
+//
+// When it is neither Complete, Blocked nor Yielded, Failed lists files that
+// were tried alone and refused: to be tried again later, or given up.
 type CopyResult struct {
 	Complete    bool             `json:"complete"` // nothing is left to try
-	Files       int64            `json:"files"`    // done and verified, of the whole chunk, all attempts
+	Files       int64            `json:"files"`    // done and verified, of the whole chunk, all attempts; Skipped included
 	Bytes       int64            `json:"bytes"`
+	Skipped     int64            `json:"skipped,omitempty"` // the checksums were equal: nothing was copied
 	Unverified  int64            `json:"unverified,omitempty"`
 	Checksummed int64            `json:"checksummed,omitempty"` // bytes
 	Failed      []FailedFile     `json:"failed,omitempty"`      // at most 100; all are in the results
@@ -65,7 +80,123 @@ type CopyProgress struct {
 	Fault string `json:"e,omitempty"`
 }
 
+const (
+	// drainGrace is how long a copy that was told to stop waits for what is
+	// under way before it closes its sessions.
+	drainGrace = 5 * time.Second
+
+	// lastWords is how long writing down where an activity stopped may take.
+	lastWords = 15 * time.Second
+)
+
 // Copy moves the files of a chunk that its ledger does not show as done.
 func (d *Data) Copy(ctx context.Context, in CopyInput) (CopyResult, error) {
-	return CopyResult{}, nil
+	res, err := d.copy(ctx, in, nil)
+	return res, toTemporal(err)
 }
+
+// copy is Copy, over ends that are open already or nil.
+func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, error) {
+	begun := time.Now()
+	h, err := d.acquire(ctx, in)
+	if err != nil {
+		return CopyResult{}, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		h.release(ctx)
+	}()
+
+	c := newCopier(d, in, h)
+	defer beatWith(ctx, func() any { return c.progress() })()
+
+	// The attempt outlives the cancellation of ctx, which asks it to stop at
+	// its ledger. It ends at once when the lease is lost.
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	var watched sync.WaitGroup
+	watched.Go(func() { h.keep(work) })
+	watched.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-d.Stopping:
+		case <-h.lost:
+			c.fail(fault.Wrap(fault.Transient, "copy", "chunk "+in.Chunk.ID, errLeaseLost))
+			cancel(errLeaseLost)
+			return
+		case <-c.halted:
+		case <-work.Done():
+			return
+		}
+		c.yield()
+		select {
+		case <-h.lost:
+			c.fail(fault.Wrap(fault.Transient, "copy", "chunk "+in.Chunk.ID, errLeaseLost))
+			cancel(errLeaseLost)
+		case <-time.After(drainGrace):
+			cancel(context.Canceled)
+		case <-work.Done():
+		}
+	})
+	defer watched.Wait()
+	defer cancel(nil)
+
+	if err := c.open(work); err != nil {
+		return CopyResult{}, err
+	}
+	if !c.led.Complete {
+		if err := c.connect(work, ends); err != nil {
+			c.block(err)
+		} else {
+			c.move(work)
+		}
+		if err := c.close(ctx); err != nil {
+			return CopyResult{}, err
+		}
+	}
+	res := c.result()
+	res.Elapsed = time.Since(begun)
+	return res, nil
+}
+
+// acquire takes the lease on the chunk.
+func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
+	// Half the heartbeat timeout: a copy has stopped before the server takes
+	// it for lost and lets a successor begin.
+	limit := heartbeatTimeout(ctx) / 2
+	want := LeaseRequest{Task: in.Task, Chunk: in.Chunk.ID, Holder: d.Identity, TTL: 3 * limit}
+	for _, e := range []struct {
+		name string
+		end  End
+	}{{in.Ends.Source, in.Probe.Source}, {in.Ends.Destination, in.Probe.Destination}} {
+		if e.end.Sessions > 0 {
+			want.Sessions = append(want.Sessions, SessionClaim{
+				Endpoint: e.name, Sessions: min(max(1, in.Chunk.Tuning.Concurrency), e.end.Sessions), Limit: e.end.Sessions,
+			})
+		}
+	}
+	var lease Lease
+	var asked time.Time
+	err := insist(ctx, patience, func() (err error) {
+		asked = time.Now()
+		lease, err = d.Leases.Acquire(ctx, want)
+		if fault.Is(err, fault.Busy) {
+			// The slot is better used by somebody else meanwhile.
+			err = &notNow{err}
+		}
+		return err
+	})
+	if busy := (*notNow)(nil); errors.As(err, &busy) {
+		return nil, busy.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newHold(d.Leases, lease, asked, limit), nil
+}
+
+// notNow hides the kind of an error from those who would try again.
+type notNow struct{ err error }
+
+func (e *notNow) Error() string { return e.err.Error() }

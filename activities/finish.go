@@ -2,8 +2,17 @@ package activities
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -20,8 +29,8 @@ type FinishInput struct {
 	// still have been writing; 0 is 60 s.
 	Horizon time.Duration `json:"horizon,omitempty"`
 
-	// Abandon: the task has failed or was cancelled. Temporary names go and
-	// what stays unproven is listed; nothing is verified or set.
+	// Abandon: the task has failed or was cancelled. Temporary names and files
+	// that are not proven go; nothing is verified or set.
 	Abandon bool `json:"abandon,omitempty"`
 
 	Cursor string `json:"cursor,omitempty"`
@@ -33,13 +42,421 @@ type FinishResult struct {
 	Wait     time.Duration    `json:"wait,omitempty"`     // the horizon is not reached: run the next step after this
 	Verified int64            `json:"verified"`           // files verified again
 	Redo     []transfer.Chunk `json:"redo,omitempty"`     // files found wrong: copy these, then begin Finish again
-	Strays   int64            `json:"strays"`             // temporary names removed
+	Strays   int64            `json:"strays"`             // names removed
 	Unproven []string         `json:"unproven,omitempty"` // names that may be left behind or hold wrong bytes; at most 100
 	Faults   []transfer.Fault `json:"faults,omitempty"`
 	Blocked  *transfer.Fault  `json:"blocked,omitempty"` // go on from Cursor
 }
 
+const (
+	// defaultHorizon is what GridFTP servers take to notice that a client is
+	// gone and to work off what it had queued.
+	defaultHorizon = time.Minute
+
+	// stepTime is how long a step begins new things.
+	stepTime = 25 * time.Second
+)
+
 // Finish ends what copying began.
 func (d *Data) Finish(ctx context.Context, in FinishInput) (FinishResult, error) {
-	return FinishResult{}, nil
+	defer d.beat(ctx)()
+	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime)}
+	err := f.run(ctx)
+	return f.res, toTemporal(err)
+}
+
+type finisher struct {
+	d     *Data
+	in    FinishInput
+	until time.Time
+	ends  *pair
+	res   FinishResult
+
+	mu     sync.Mutex
+	faults faultList
+}
+
+// finishCursor is how far a task is finished: what stands before After has
+// been seen to.
+type finishCursor struct {
+	Dirs  bool   // the chunks are done, and the directories begun
+	Chunk string // the last one seen to
+	Line  int    // directories set so far, from the last one of all
+}
+
+func (c finishCursor) String() string {
+	if c.Dirs {
+		return fmt.Sprintf("dirs/%d", c.Line)
+	}
+	return "chunk/" + c.Chunk
+}
+
+func parseFinishCursor(s string) finishCursor {
+	phase, rest, _ := strings.Cut(s, "/")
+	if phase == "dirs" {
+		n, _ := strconv.Atoi(rest)
+		return finishCursor{Dirs: true, Line: n}
+	}
+	return finishCursor{Chunk: rest}
+}
+
+func (f *finisher) run(ctx context.Context) error {
+	at := parseFinishCursor(f.in.Cursor)
+	err := insist(ctx, patience, func() (err error) {
+		f.ends, err = f.d.openEnds(ctx, f.in.Ends)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer f.ends.Close()
+	defer func() { f.res.Faults = f.faults }()
+
+	if !at.Dirs {
+		chunks, err := f.chunks(ctx)
+		if err != nil {
+			return err
+		}
+		for _, chunk := range chunks {
+			if chunk <= at.Chunk {
+				continue
+			}
+			if time.Now().After(f.until) || ctx.Err() != nil {
+				f.res.Cursor = at.String()
+				return nil
+			}
+			if err := f.chunk(ctx, chunk); err != nil {
+				return f.stopAt(at, err)
+			}
+			if f.res.Wait > 0 {
+				f.res.Cursor = at.String()
+				return nil
+			}
+			at.Chunk = chunk
+		}
+		if len(f.res.Redo) > 0 {
+			return nil // and then all of this again
+		}
+		at = finishCursor{Dirs: true}
+	}
+	if f.in.Abandon {
+		return nil
+	}
+	return f.setDirs(ctx, at)
+}
+
+// stopAt leaves a fault that is not of one name to the workflow.
+func (f *finisher) stopAt(at finishCursor, err error) error {
+	if fault.Is(err, fault.Internal) {
+		return err
+	}
+	blocked := toFault(err, "", time.Now().UTC())
+	f.res.Blocked, f.res.Cursor = &blocked, at.String()
+	return nil
+}
+
+// chunks returns, in order, the chunks that need a look: those that left word,
+// or, when the task is given up, all of them.
+func (f *finisher) chunks(ctx context.Context) ([]string, error) {
+	seen := map[string]bool{}
+	err := f.d.Blobs.List(ctx, latePrefix(f.in.Task), func(key string) error {
+		seen[strings.TrimPrefix(key, latePrefix(f.in.Task))] = true
+		return nil
+	})
+	if err == nil && f.in.Abandon {
+		err = f.d.Blobs.List(ctx, ledgersPrefix(f.in.Task), func(key string) error {
+			if chunk, _, ok := splitLedgerKey(f.in.Task, key); ok {
+				seen[chunk] = true
+			}
+			return nil
+		})
+	}
+	return slices.Sorted(maps.Keys(seen)), err
+}
+
+// chunk sees to one chunk.
+func (f *finisher) chunk(ctx context.Context, chunk string) error {
+	led, err := lastLedger(ctx, f.d.Blobs, f.in.Task, chunk, math.MaxInt64)
+	if err != nil || led == nil {
+		return err
+	}
+	if led.Complete && len(led.Late) == 0 {
+		return nil
+	}
+	if f.res.Wait = f.tooEarly(led); f.res.Wait > 0 {
+		return nil
+	}
+	files, err := getLines[transfer.File](ctx, f.d.Blobs, led.Sheet)
+	if err != nil {
+		return err
+	}
+	for i, v := range led.Changed {
+		files[i].Size, files[i].ModTime = v.Size, v.ModTime
+	}
+	if err := f.results(ctx, chunk, led, files); err != nil {
+		return err
+	}
+	if f.in.Abandon {
+		return f.abandon(ctx, led, files)
+	}
+	return f.lateFiles(ctx, chunk, led, files)
+}
+
+// tooEarly is how long servers that nobody stopped may still be writing.
+func (f *finisher) tooEarly(led *ledger) time.Duration {
+	horizon := f.in.Horizon
+	if horizon <= 0 {
+		horizon = defaultHorizon
+	}
+	var since time.Time
+	for _, l := range led.Late {
+		if l.Since.After(since) {
+			since = l.Since
+		}
+	}
+	if !led.Closed && led.Updated.After(since) {
+		since = led.Updated
+	}
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(since.Add(horizon)))
+}
+
+// results writes the lines that an incomplete chunk still owes.
+func (f *finisher) results(ctx context.Context, chunk string, led *ledger, files []transfer.File) error {
+	if led.Complete {
+		return nil
+	}
+	lines := slices.Clone(led.Results)
+	for _, i := range slices.Sorted(maps.Keys(led.Refused)) {
+		if r := led.Refused[i]; !led.Done.has(i) && !r.Final {
+			lines = append(lines, failedResult(files[i], r))
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return putLines(ctx, f.d.Blobs, resultsKey(f.in.Task, chunk, led.Pages, led.Epoch), lines)
+}
+
+// remove removes names. What cannot be removed is told.
+func (f *finisher) remove(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		err := insist(ctx, patience, func() error { return f.ends.dst.Remove(ctx, name) })
+		f.mu.Lock()
+		switch kind := fault.KindOf(err); {
+		case err == nil:
+			f.res.Strays++
+		case kind == fault.NotFound:
+			err = nil
+		case ofOneName(kind) || kind == fault.Invalid:
+			f.faults.add(toFault(err, name, time.Now().UTC()))
+			f.unproven(name)
+			err = nil
+		}
+		f.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unproven lists a name. The caller holds mu.
+func (f *finisher) unproven(name string) {
+	if len(f.res.Unproven) < maxListed {
+		f.res.Unproven = append(f.res.Unproven, strings.ToValidUTF8(name, "?"))
+	}
+}
+
+// each runs fn for the given files, some at once, and returns the first error.
+func (f *finisher) each(files []int, fn func(i int) error) error {
+	var first error
+	parallel(len(files), helpers, func(n int) {
+		if err := fn(files[n]); err != nil {
+			f.mu.Lock()
+			if first == nil {
+				first = err
+			}
+			f.mu.Unlock()
+		}
+	})
+	return first
+}
+
+// abandon removes what is not proven.
+func (f *finisher) abandon(ctx context.Context, led *ledger, files []transfer.File) error {
+	caps := f.ends.dst.Caps()
+	return f.each(led.suspects(), func(i int) error {
+		var names []string
+		for _, epoch := range led.Epochs {
+			names = append(names, tempPath(files[i], f.in.Task, epoch, caps))
+		}
+		if ownName(files[i], f.in.Options.Atomic) {
+			names = append(names, files[i].Dest)
+		}
+		return f.remove(ctx, names...)
+	})
+}
+
+// lateFiles verifies files again that an attempt may have written to after it
+// was thought dead, and removes the temporary names that it may have made.
+func (f *finisher) lateFiles(ctx context.Context, chunk string, led *ledger, files []transfer.File) error {
+	caps := f.ends.dst.Caps()
+	epochs := map[int][]int64{}
+	for _, l := range led.Late {
+		epochs[l.File] = append(epochs[l.File], l.Epoch)
+	}
+	var redo []transfer.File
+	err := f.each(slices.Sorted(maps.Keys(epochs)), func(i int) error {
+		file := files[i]
+		for _, epoch := range epochs[i] {
+			if err := f.remove(ctx, tempPath(file, f.in.Task, epoch, caps)); err != nil {
+				return err
+			}
+		}
+		if !led.Done.has(i) {
+			if ownName(file, f.in.Options.Atomic) {
+				return f.remove(ctx, file.Dest)
+			}
+			return nil
+		}
+		right, err := f.right(ctx, file)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.res.Verified++
+		if !right {
+			file.Exists, file.Check = true, false
+			redo = append(redo, file)
+		}
+		return nil
+	})
+	if err != nil || len(redo) == 0 {
+		return err
+	}
+	transfer.Sort(redo)
+	stats := transfer.StatsOf(redo)
+	c := transfer.Chunk{ID: chunk + "r", Files: stats.Files, Bytes: stats.Bytes, Class: stats.Class()}
+	c.Sheet = sheetKey(f.in.Task, c.ID, newRun())
+	c.Tuning = transfer.Tune(transfer.Policy{}, stats, transfer.Setting{
+		StreamDest: f.in.Probe.Destination.StreamOnly, Relay: f.in.Options.Route == transfer.RouteRelay, Sessions: sessionBudget(f.in.Probe),
+	})
+	if err := putLines(ctx, f.d.Blobs, c.Sheet, redo); err != nil {
+		return err
+	}
+	f.res.Redo = append(f.res.Redo, c)
+	return nil
+}
+
+// right compares a file at the destination with its source.
+func (f *finisher) right(ctx context.Context, file transfer.File) (bool, error) {
+	there, err := stat(ctx, f.ends.dst, file.Dest)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case file.Link != "":
+		return there.Type == endpoints.Link, nil
+	case there.Type != endpoints.File || there.Size != file.Size:
+		return false, nil
+	}
+	alg := commonAlgorithm(f.ends, f.in.Probe.Checksum)
+	var sums [2]string
+	for n, at := range []struct {
+		end  *place
+		path string
+	}{{f.ends.src, file.Source}, {f.ends.dst, file.Dest}} {
+		if sums[n], err = checksum(ctx, at.end, at.path, alg); err != nil {
+			if k := fault.KindOf(err); k == fault.Unsupported || n == 0 && ofOneName(k) {
+				// The source is gone, or no one can read it: the size is all
+				// there is to compare.
+				f.mu.Lock()
+				f.unproven(file.Dest)
+				f.mu.Unlock()
+				return true, nil
+			}
+			return false, err
+		}
+	}
+	return sums[0] == sums[1], nil
+}
+
+// setDirs gives directories their times and modes: last of all, because every
+// file that is made in one changes its time, and the deepest first, because a
+// mode may forbid to go further down.
+func (f *finisher) setDirs(ctx context.Context, at finishCursor) error {
+	line := 0 // from the end
+	for k := len(f.in.Dirs) - 1; k >= 0; k-- {
+		dirs, err := getLines[dirTimes](ctx, f.d.Blobs, f.in.Dirs[k])
+		if err != nil {
+			return err
+		}
+		slices.Reverse(dirs)
+		if line+len(dirs) <= at.Line {
+			line += len(dirs)
+			continue
+		}
+		dirs = dirs[max(0, at.Line-line):]
+		line = max(line, at.Line)
+		for batch := range slices.Chunk(dirs, 200) {
+			if time.Now().After(f.until) || ctx.Err() != nil {
+				f.res.Cursor = finishCursor{Dirs: true, Line: line}.String()
+				return nil
+			}
+			if err := f.setBatch(ctx, batch); err != nil {
+				return f.stopAt(finishCursor{Dirs: true, Line: line}, err)
+			}
+			line += len(batch)
+		}
+	}
+	return nil
+}
+
+func (f *finisher) setBatch(ctx context.Context, dirs []dirTimes) error {
+	numbers := make([]int, len(dirs))
+	for i := range numbers {
+		numbers[i] = i
+	}
+	// Times first: a mode may forbid to set them. A mode of a parent is set
+	// after all that is below, which comes earlier.
+	set := func(fn func(d dirTimes, p string) error) error {
+		return f.each(numbers, func(i int) error {
+			p := transfer.UnpackName(dirs[i].Path)
+			err := fn(dirs[i], p)
+			if k := fault.KindOf(err); err != nil && (ofOneName(k) || k == fault.Invalid) {
+				f.mu.Lock()
+				f.faults.add(toFault(err, p, time.Now().UTC()))
+				f.mu.Unlock()
+				return nil
+			}
+			return err
+		})
+	}
+	err := set(func(d dirTimes, p string) error {
+		if d.ModTime.IsZero() {
+			return nil
+		}
+		return setTime(ctx, f.ends.dst, p, transfer.File{ModTime: d.ModTime})
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs { // one by one: the order counts
+		if d.Mode == 0 {
+			continue
+		}
+		p := transfer.UnpackName(d.Path)
+		if err := setMode(ctx, f.ends.dst, p, d.Mode); err != nil {
+			if k := fault.KindOf(err); !ofOneName(k) && k != fault.Invalid {
+				return err
+			}
+			f.faults.add(toFault(err, p, time.Now().UTC()))
+		}
+	}
+	return nil
 }

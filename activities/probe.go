@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"errors"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -27,5 +29,106 @@ type ProbeResult struct {
 // Probe logs in to both ends and chooses the route. A delete task names only
 // a destination; its source stays empty.
 func (d *Data) Probe(ctx context.Context, in ProbeInput) (ProbeResult, error) {
-	return ProbeResult{}, nil
+	defer d.beat(ctx)()
+	var out ProbeResult
+	err := insist(ctx, patience, func() error {
+		res, p, err := d.probe(ctx, in)
+		if err == nil {
+			out = res
+			p.Close()
+		}
+		return err
+	})
+	return out, toTemporal(err)
+}
+
+// probe is Probe for those who go on to use the opened ends. The pair is
+// empty when the ends are elsewhere.
+func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, error) {
+	var out ProbeResult
+	p := &pair{}
+	type end struct {
+		name, credential string
+		record           endpoints.Record
+		facts            transfer.EndFacts
+		seen             *End
+		opened           **place
+	}
+	ends := []*end{{name: in.Ends.Destination, credential: in.Ends.DestinationCredential, seen: &out.Destination, opened: &p.dst}}
+	if in.Ends.Source != "" {
+		ends = append(ends, &end{name: in.Ends.Source, credential: in.Ends.SourceCredential, seen: &out.Source, opened: &p.src})
+	}
+	for _, e := range ends {
+		var err error
+		if e.record, err = d.Endpoints.Resolve(ctx, e.name); err != nil {
+			return out, nil, err
+		}
+		e.facts = transfer.EndFacts{Endpoint: e.name, Kind: e.record.Kind, Site: e.record.Site}
+		*e.seen = End{Kind: e.record.Kind, Sessions: e.record.Limits.Sessions, Site: e.record.Site}
+		out.Elsewhere = out.Elsewhere || e.record.Site != "" && e.record.Site != d.Site
+	}
+	dst, src := ends[0], ends[len(ends)-1]
+	if out.Elsewhere {
+		queue, err := transfer.Queue(src.facts, dst.facts)
+		out.Route.Queue = queue
+		return out, p, err
+	}
+	fail := func(err error) (ProbeResult, *pair, error) {
+		p.Close()
+		return ProbeResult{}, nil, err
+	}
+	failed := make(chan error, len(ends))
+	for _, e := range ends {
+		go func() {
+			opened, err := d.openRecord(ctx, e.record, e.name, in.Ends.Owner, e.credential)
+			if err == nil {
+				*e.opened = opened
+				caps := opened.Caps()
+				e.seen.Kind, e.seen.Server, e.seen.StreamOnly = caps.Kind, caps.Server, caps.StreamOnly
+			}
+			failed <- err
+		}()
+	}
+	var errs []error
+	for range ends {
+		if err := <-failed; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return fail(errs[0])
+	}
+	if p.src == nil {
+		queue, err := transfer.Queue(dst.facts, dst.facts)
+		out.Route = transfer.Route{Queue: queue}
+		if err != nil {
+			return fail(err)
+		}
+		return out, p, nil
+	}
+	route, err := transfer.ChooseRoute(src.facts, dst.facts, apart(p), in.Rule)
+	if err != nil {
+		return fail(err)
+	}
+	out.Route = route
+	out.Checksum = endpoints.SharedChecksum(checksums(p.src), checksums(p.dst))
+	return out, p, nil
+}
+
+// apart says why the source cannot send straight to the destination; nil when
+// it can.
+func apart(p *pair) error {
+	tp, ok := p.src.Storage.(endpoints.ThirdParty)
+	if !ok {
+		return errors.New(p.src.rec.Kind + " does not send to other servers")
+	}
+	return tp.Reaches(p.dst.Storage)
+}
+
+// checksums are the algorithms that a storage computes itself.
+func checksums(p *place) []string {
+	if _, ok := p.Storage.(endpoints.Checksummer); !ok {
+		return nil
+	}
+	return p.Caps().Checksums
 }

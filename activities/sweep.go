@@ -2,8 +2,11 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -26,17 +29,205 @@ type SweepResult struct {
 	Removed int64  `json:"removed,omitempty"`
 
 	// Orphans are tasks whose execution ended without a word: their record
-	// is final now. Run Finish with each, on the queue of its route.
-	Orphans []FinishInput   `json:"orphans,omitempty"`
-	Ended   []transfer.Task `json:"ended,omitempty"` // the same tasks, to be told to their owners
+	// is final now. Run Finish with each, on the queue of its Probe's route,
+	// and Notify with what Ended says.
+	Orphans []FinishInput `json:"orphans,omitempty"`
+	Ended   []NotifyInput `json:"ended,omitempty"`
 }
+
+const (
+	defaultKeep = 30 * 24 * time.Hour
+
+	// graceBeforeOrphan leaves a task the time between its record and the
+	// first sight of its workflow, and the other way around at its end.
+	graceBeforeOrphan = 5 * time.Minute
+)
 
 // SweepTasks ends the records of tasks whose executions were terminated.
 func (c *Control) SweepTasks(ctx context.Context, in SweepInput) (SweepResult, error) {
-	return SweepResult{}, nil
+	res, err := c.sweepTasks(ctx, in)
+	return res, toTemporal(err)
 }
 
-// SweepBlobs removes the blobs of tasks that ended long ago.
+func (c *Control) sweepTasks(ctx context.Context, in SweepInput) (SweepResult, error) {
+	var out SweepResult
+	if c.Executions == nil {
+		return out, nil
+	}
+	page, err := c.Records.Tasks(ctx, transfer.TaskQuery{
+		Status: []transfer.Status{transfer.Active, transfer.Inactive}, Page: transfer.Page{Token: in.Cursor, Limit: 100},
+	})
+	if err != nil {
+		return out, err
+	}
+	now := time.Now().UTC()
+	for _, t := range page.Tasks {
+		if now.Sub(t.Requested) < graceBeforeOrphan {
+			continue
+		}
+		running, err := c.Executions.Running(ctx, t.ID)
+		if err != nil {
+			return out, err
+		}
+		if running {
+			continue
+		}
+		f := transfer.Fault{Kind: fault.Canceled, Message: "the workflow was ended from outside, without a chance to clean up", Time: now}
+		t.Status, t.Phase, t.Completed, t.Fatal, t.Verdict = transfer.Failed, transfer.PhaseDone, now, &f, f.Message
+		t.Paused, t.Progress.Walking = false, false
+		if err := c.Records.PutTask(ctx, t); err != nil {
+			return out, err
+		}
+		facts, found, err := c.facts(ctx, t.ID)
+		if err != nil {
+			return out, err
+		}
+		if !found {
+			continue
+		}
+		event := transfer.Event{Time: now, Code: transfer.EventFailed, Description: f.Message, Fault: &f}
+		if err := c.appendEvent(ctx, t.ID, event); err != nil {
+			return out, err
+		}
+		out.Orphans = append(out.Orphans, FinishInput{
+			Task: facts.Task, Ends: facts.Ends, Probe: facts.Probe, Options: facts.Options, Abandon: true,
+		})
+		if facts.Notify != "" {
+			out.Ended = append(out.Ended, NotifyInput{Task: t, To: facts.Notify})
+		}
+	}
+	// What was ended is no longer in the list, so a page may be skipped over;
+	// the next sweep finds it.
+	out.Cursor = page.Next
+	return out, nil
+}
+
+// facts finds what the last execution with a workflow id has kept.
+func (c *Control) facts(ctx context.Context, workflow transfer.TaskID) (last Facts, found bool, err error) {
+	// The keys of a reused id begin with it and end in something of their own.
+	prefix := taskElement(workflow)
+	prefix = tasksPrefix + prefix[:min(len(prefix), longID)]
+	var keys []string
+	err = c.Blobs.List(ctx, prefix, func(key string) error {
+		if strings.HasSuffix(key, "/facts") {
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	for _, key := range keys {
+		f, err := getOne[Facts](ctx, c.Blobs, key)
+		if err != nil {
+			return last, false, err
+		}
+		if f.Workflow == workflow && (!found || f.Begun.After(last.Begun)) {
+			last, found = f, true
+		}
+	}
+	return last, found, err
+}
+
+// appendEvent adds an event after all that are kept.
+func (c *Control) appendEvent(ctx context.Context, task transfer.TaskID, e transfer.Event) error {
+	pages := 0
+	err := c.Blobs.List(ctx, eventsPrefix(task), func(string) error { pages++; return nil })
+	if err != nil {
+		return err
+	}
+	return putLines(ctx, c.Blobs, eventsKey(task, pages), []transfer.Event{e})
+}
+
+// SweepBlobs removes the blobs of tasks that ended long ago, or that nobody
+// knows.
 func (c *Control) SweepBlobs(ctx context.Context, in SweepInput) (SweepResult, error) {
-	return SweepResult{}, nil
+	stop := beatWith(ctx, func() any { return nil })
+	defer stop()
+	res, err := c.sweepBlobs(ctx, in)
+	return res, toTemporal(err)
+}
+
+// errStep ends a listing when a step's time is over.
+var errStep = errors.New("the step is over")
+
+func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, error) {
+	keep := in.Keep
+	if keep <= 0 {
+		keep = defaultKeep
+	}
+	var out SweepResult
+	begun := time.Now()
+	var task transfer.TaskID
+	var doomed []string
+	old, seen := false, false
+	flush := func() error {
+		if len(doomed) == 0 {
+			return nil
+		}
+		err := c.Blobs.Delete(ctx, doomed...)
+		if err == nil {
+			out.Removed += int64(len(doomed))
+		}
+		doomed = nil
+		return err
+	}
+	err := c.Blobs.List(ctx, tasksPrefix, func(key string) error {
+		id, ok := taskOfKey(key)
+		if !ok || in.Cursor != "" && key < in.Cursor {
+			return nil
+		}
+		if !seen || id != task {
+			if err := flush(); err != nil {
+				return err
+			}
+			if time.Since(begun) > stepTime {
+				out.Cursor = key
+				return errStep
+			}
+			var err error
+			if old, err = c.outlived(ctx, id, keep); err != nil {
+				return err
+			}
+			task, seen = id, true
+		}
+		if old {
+			doomed = append(doomed, key)
+		}
+		if len(doomed) >= 500 {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if errors.Is(err, errStep) {
+		err = nil
+	}
+	return out, err
+}
+
+// outlived says that the blobs of a task are of no more use.
+func (c *Control) outlived(ctx context.Context, task transfer.TaskID, keep time.Duration) (bool, error) {
+	workflow := task
+	begun := time.Time{}
+	if f, err := getOne[Facts](ctx, c.Blobs, factsKey(task)); err == nil {
+		workflow, begun = f.Workflow, f.Begun
+	} else if !fault.Is(err, fault.NotFound) {
+		return false, err
+	}
+	t, err := c.Records.Task(ctx, workflow)
+	switch {
+	case err == nil && t.Status != transfer.Succeeded && t.Status != transfer.Failed:
+		// An id may be used again: what an earlier task of it left is old.
+		return !begun.IsZero() && t.Requested.Sub(begun) > keep, nil
+	case err == nil:
+		return time.Since(t.Completed) > keep, nil
+	case !fault.Is(err, fault.NotFound):
+		return false, err
+	}
+	if begun.IsZero() || time.Since(begun) < keep || c.Executions == nil {
+		// Without a word of how old they are, they stay: events alone are small.
+		return false, nil
+	}
+	running, err := c.Executions.Running(ctx, workflow)
+	return err == nil && !running, err
 }

@@ -2,15 +2,21 @@ package activities
 
 import (
 	"context"
+	"fmt"
+	"sync"
+	"time"
 
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// WalkInput is one step of a walk, 30 s at most.
+// WalkInput is one step of a walk, 30 s at most, unless a single directory
+// takes longer to list.
 type WalkInput struct {
 	Task    transfer.TaskID  `json:"task"`
 	Ends    Ends             `json:"ends"`
-	Request transfer.Request `json:"request"`
+	Request transfer.Request `json:"request"` // normalised
 	Policy  transfer.Policy  `json:"policy"`
 	Probe   ProbeResult      `json:"probe"`
 	Cursor  string           `json:"cursor,omitempty"` // blob key of the frontier; empty is the beginning
@@ -26,16 +32,404 @@ type WalkResult struct {
 	Extras     []string          `json:"extras,omitempty"` // blob keys of lists of names to delete
 	NExtras    int64             `json:"n_extras,omitempty"`
 	Dirs       []string          `json:"dirs,omitempty"`   // blob keys: directory times and modes to set last
-	Errors     int64             `json:"errors,omitempty"` // directories or files that could not be looked at
+	Errors     int64             `json:"errors,omitempty"` // names that could not be looked at, or collide
 	Faults     []transfer.Fault  `json:"faults,omitempty"`
 	Segments   int               `json:"segments,omitempty"`   // complete ones so far
-	Failed     []FailedFile      `json:"failed,omitempty"`     // at most 100: not readable, or collisions; all are in the results
+	Failed     []FailedFile      `json:"failed,omitempty"`     // the first 100 of Errors; all are in the results
 	Collisions []string          `json:"collisions,omitempty"` // at most 100, as sentences
 	Blocked    *transfer.Fault   `json:"blocked,omitempty"`    // why the walk stopped at Cursor: credential, endpoint down
+}
+
+// walkSizes are the numbers of a walk.
+type walkSizes struct {
+	step    time.Duration // nothing new is begun after this long
+	segment int           // files that are sorted as a whole
+	pending int           // directories in memory
+	batch   int           // entries of a spooled directory between two looks at the clock
+	page    int           // lines of one list
+	workers int           // directories at once
+	spool   spoolSizes
+}
+
+var defaultWalkSizes = walkSizes{
+	step: 25 * time.Second, segment: transfer.SegmentLimit, pending: maxPending, batch: 20_000, page: 20_000, workers: 8, spool: defaultSpoolSizes,
 }
 
 // WalkStep lists part of the source, compares it with the destination, makes
 // the directories there, and hands over chunks when a segment is complete.
 func (d *Data) WalkStep(ctx context.Context, in WalkInput) (WalkResult, error) {
-	return WalkResult{}, nil
+	res, err := d.walkStep(ctx, in, defaultWalkSizes)
+	return res, toTemporal(err)
+}
+
+// walk is one step under way.
+type walk struct {
+	d      *Data
+	in     WalkInput
+	sizes  walkSizes
+	run    string
+	prefix string // of this step's own blobs
+	ends   *pair
+
+	mu       sync.Mutex
+	changed  *sync.Cond
+	f        *frontier
+	step     int
+	active   int  // workers at something
+	stop     bool // begin nothing new
+	blocked  error
+	fatal    error // the walk cannot be right, or has no place to keep things
+	res      WalkResult
+	faults   faultList
+	files    []transfer.File // of the unfinished segment, found by this step
+	extras   *lister[extraName]
+	dirs     *lister[dirTimes]
+	results  *lister[transfer.Result]
+	spools   int
+	collided map[int]transfer.Collision // items of the request whose destinations are one to this storage
+}
+
+func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (WalkResult, error) {
+	f, err := loadFrontier(ctx, d.Blobs, in.Cursor)
+	if err != nil {
+		return WalkResult{}, err
+	}
+	w := &walk{d: d, in: in, sizes: sizes, run: newRun(), f: f, step: f.Step}
+	w.changed = sync.NewCond(&w.mu)
+	w.prefix = walkPrefix(in.Task, f.Step, w.run)
+	w.extras = newLister[extraName](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "extras", w.step, w.run, page) })
+	w.dirs = newLister[dirTimes](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "dirs", w.step, w.run, page) })
+	group, epoch := fmt.Sprintf("walk-%06d", w.step), time.Now().UnixNano()
+	w.results = newLister[transfer.Result](d.Blobs, resultsPage, func(page int) string { return resultsKey(in.Task, group, page, epoch) })
+	defer beatWith(ctx, func() any { return w.progress() })()
+
+	if in.Cursor == "" && !in.Plan {
+		err := keepFacts(ctx, d.Blobs, Facts{Task: in.Task, Ends: in.Ends, Probe: in.Probe, Options: NewCopyOptions(in.Request, in.Probe.Route.Path), Notify: in.Request.Notify})
+		if err != nil {
+			return WalkResult{}, err
+		}
+	}
+	err = insist(ctx, patience, func() (err error) {
+		w.ends, err = d.openEnds(ctx, in.Ends)
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return WalkResult{}, err
+	case err != nil:
+		w.blocked = err
+	default:
+		defer w.ends.Close()
+		w.collided = collidedItems(in.Request.Items, w.ends.dst.Caps().FoldsCase)
+		w.survey(ctx)
+	}
+	return w.finish(ctx)
+}
+
+// walkProgress is the heartbeat of a walk.
+type walkProgress struct {
+	Files int64 `json:"f"`
+	Bytes int64 `json:"b"`
+	Dirs  int64 `json:"d"`
+}
+
+func (w *walk) progress() walkProgress {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return walkProgress{w.res.Found.Files, w.res.Found.Bytes, w.res.Found.Directories}
+}
+
+// survey lets workers look at one directory or item after the other, until there
+// is none, the step is over, or something is wrong.
+func (w *walk) survey(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	halt := func() {
+		w.mu.Lock()
+		w.stop = true
+		w.changed.Broadcast()
+		w.mu.Unlock()
+	}
+	over := time.AfterFunc(w.sizes.step, halt)
+	defer over.Stop()
+	defer context.AfterFunc(ctx, halt)()
+	drained := make(chan struct{})
+	defer close(drained)
+	go func() {
+		select {
+		case <-w.d.Stopping:
+			halt()
+			if sleep(ctx, drainGrace) == nil {
+				cancel()
+			}
+		case <-drained:
+		}
+	}()
+	var wg sync.WaitGroup
+	for range w.sizes.workers {
+		wg.Go(func() { w.work(ctx) })
+	}
+	wg.Wait()
+}
+
+// job is one thing for a worker to look at: a directory, or an item.
+type job struct {
+	dir  pendingDir
+	item int // -1: look at dir
+}
+
+// take returns the next job. It waits while others may still find some.
+func (w *walk) take(ctx context.Context) (job, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		if w.stop || w.blocked != nil || w.fatal != nil {
+			return job{}, false
+		}
+		p, ok, err := w.f.pop(ctx, w.d.Blobs)
+		switch {
+		case err != nil:
+			w.fatal = err
+		case ok:
+			w.active++
+			return job{dir: p, item: -1}, true
+		case len(w.f.Again) > 0:
+			last := len(w.f.Again) - 1
+			i := w.f.Again[last]
+			w.f.Again = w.f.Again[:last]
+			w.active++
+			return job{item: i}, true
+		case w.f.Item < len(w.in.Request.Items):
+			w.f.Item++
+			w.active++
+			return job{item: w.f.Item - 1}, true
+		case w.active == 0:
+			w.changed.Broadcast()
+			return job{}, false
+		default:
+			w.changed.Wait()
+		}
+	}
+}
+
+func (w *walk) work(ctx context.Context) {
+	for {
+		j, ok := w.take(ctx)
+		if !ok {
+			return
+		}
+		var out findings
+		var err error
+		if j.item >= 0 {
+			err = insist(ctx, patience, func() error { out = findings{}; return w.item(ctx, j.item, &out) })
+		} else {
+			err = insist(ctx, patience, func() error { out = findings{}; return w.dir(ctx, j.dir, &out) })
+		}
+		w.settle(ctx, j, &out, err)
+	}
+}
+
+// settle takes over what a job has found, or gives the job back.
+func (w *walk) settle(ctx context.Context, j job, out *findings, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.changed.Broadcast()
+	w.active--
+	back := false
+	switch kind := fault.KindOf(err); {
+	case err == nil:
+	case ctx.Err() != nil:
+		w.stop, back = true, true
+	case kind == fault.NotFound && j.dir.Extra:
+		*out = findings{} // somebody else removed it first
+	case ofOneName(kind):
+		*out = findings{}
+		out.fail(j.path(w.in.Request), err, !j.dir.Extra)
+	case kind == fault.Invalid:
+		w.fatal = err
+		return
+	default:
+		w.blocked, back = err, true
+	}
+	if back {
+		if j.item >= 0 {
+			w.f.Again = append(w.f.Again, j.item)
+			return
+		}
+		w.f.Dirs = append(w.f.Dirs, j.dir)
+		return
+	}
+	if err := w.keep(ctx, out); err != nil && w.fatal == nil {
+		w.fatal = err
+	}
+}
+
+// ofOneName says that a fault is of the name it happened to, and others may
+// fare better.
+func ofOneName(k fault.Kind) bool {
+	switch k {
+	case fault.NotFound, fault.Permission, fault.Exists, fault.Unsupported:
+		return true
+	}
+	return false
+}
+
+func (j job) path(r transfer.Request) string {
+	switch {
+	case j.item >= 0:
+		return r.Items[j.item].Source
+	case j.dir.Extra:
+		return j.dir.Dest
+	}
+	return j.dir.Source
+}
+
+// keep adds what was found to the step's result. The caller holds mu.
+func (w *walk) keep(ctx context.Context, out *findings) error {
+	w.res.Found = w.res.Found.Add(out.found)
+	w.res.Errors += out.errors
+	w.res.Failed = append(w.res.Failed, out.failed[:min(len(out.failed), max(0, maxListed-len(w.res.Failed)))]...)
+	w.res.Collisions = append(w.res.Collisions, out.collisions[:min(len(out.collisions), max(0, maxListed-len(w.res.Collisions)))]...)
+	for _, f := range out.faults {
+		w.faults.add(f)
+	}
+	w.res.NExtras += int64(len(out.extras))
+	if err := w.extras.add(ctx, out.extras...); err != nil {
+		return err
+	}
+	if err := w.dirs.add(ctx, out.times...); err != nil {
+		return err
+	}
+	if err := w.results.add(ctx, out.results...); err != nil {
+		return err
+	}
+	if err := w.f.push(ctx, w.d.Blobs, w.prefix, w.sizes.pending, out.dirs...); err != nil {
+		return err
+	}
+	w.files = append(w.files, out.files...)
+	for w.f.Files+len(w.files) >= w.sizes.segment {
+		if err := w.cut(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends the step: the last segment when all was looked at, the frontier
+// otherwise.
+func (w *walk) finish(ctx context.Context) (WalkResult, error) {
+	// A cancelled step still says where the next one goes on.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if w.fatal != nil {
+		return WalkResult{}, w.fatal
+	}
+	if err := w.store(ctx); err != nil {
+		return WalkResult{}, err
+	}
+	if w.blocked != nil {
+		f := toFault(w.blocked, "", time.Now().UTC())
+		w.res.Blocked = &f
+	}
+	w.res.Extras, w.res.Dirs = w.extras.keys, w.dirs.keys
+	w.res.Segments, w.res.Faults = w.f.Segment, w.faults
+	return w.res, nil
+}
+
+func (w *walk) store(ctx context.Context) error {
+	over := w.blocked == nil && w.f.empty() && len(w.f.Again) == 0 && w.f.Item == len(w.in.Request.Items)
+	if over && w.f.Files+len(w.files) > 0 {
+		if err := w.cut(ctx); err != nil {
+			return err
+		}
+	}
+	for _, flush := range []func(context.Context) error{w.extras.flush, w.dirs.flush, w.results.flush} {
+		if err := flush(ctx); err != nil {
+			return err
+		}
+	}
+	if over {
+		return nil
+	}
+	if len(w.files) > 0 {
+		key := w.prefix + "files"
+		if err := putLines(ctx, w.d.Blobs, key, w.files); err != nil {
+			return err
+		}
+		w.f.Pages = append(w.f.Pages, key)
+		w.f.Files += len(w.files)
+	}
+	w.f.Step++
+	w.res.Cursor = w.prefix + "frontier"
+	return w.f.store(ctx, w.d.Blobs, w.res.Cursor)
+}
+
+// cut makes chunks of a segment.
+func (w *walk) cut(ctx context.Context) error {
+	var files []transfer.File
+	for _, key := range w.f.Pages {
+		page, err := getLines[transfer.File](ctx, w.d.Blobs, key)
+		if err != nil {
+			return err
+		}
+		files = append(files, page...)
+	}
+	files = append(files, w.files...)
+	n := min(len(files), w.sizes.segment)
+	w.files = append([]transfer.File(nil), files[n:]...)
+	w.f.Pages, w.f.Files = nil, 0
+	files = files[:n]
+	transfer.Sort(files)
+	at := transfer.Setting{
+		StreamDest: w.in.Probe.Destination.StreamOnly,
+		Relay:      w.in.Probe.Route.Path == transfer.RouteRelay,
+		Sessions:   sessionBudget(w.in.Probe),
+	}
+	w.f.Segment++
+	for i, piece := range transfer.Cut(files, transfer.CutOptions{}) {
+		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
+		key := sheetKey(w.in.Task, id, w.run)
+		if err := putLines(ctx, w.d.Blobs, key, piece.Files); err != nil {
+			return err
+		}
+		w.res.Chunks = append(w.res.Chunks, transfer.Chunk{
+			ID: id, Sheet: key, Files: piece.Stats.Files, Bytes: piece.Stats.Bytes,
+			Class: piece.Class, Tuning: transfer.Tune(w.in.Policy, piece.Stats, at),
+		})
+	}
+	return nil
+}
+
+// sessionBudget is how many pairs of sessions a chunk may plan with: an
+// endpoint that allows fewer than the usual budget would never grant more.
+func sessionBudget(p ProbeResult) int {
+	n := transfer.DefaultSessions
+	for _, limit := range []int{p.Source.Sessions, p.Destination.Sessions} {
+		if limit > 0 {
+			n = min(n, limit)
+		}
+	}
+	return n
+}
+
+// collidedItems finds items whose destinations the storage takes for one.
+// Those that are equal byte for byte were refused at submission.
+func collidedItems(items []transfer.Item, folds bool) map[int]transfer.Collision {
+	if !folds {
+		return nil
+	}
+	names := transfer.Names{FoldsCase: true}
+	collided := map[int]transfer.Collision{}
+	for i, it := range items {
+		t := endpoints.File
+		if it.Recursive {
+			t = endpoints.Dir
+		}
+		if loc, err := transfer.ParseLocation(it.Destination); err == nil {
+			if c, ok := names.Add(it.Source, loc.Path, t); !ok {
+				collided[i] = c
+			}
+		}
+	}
+	return collided
 }

@@ -136,4 +136,5 @@ type File struct {
 	Mode    uint32    `json:"p,omitempty"`
 	Link    string    `json:"l,omitempty"` // make this symbolic link instead
 	Exists  bool      `json:"e,omitempty"` // the destination name is, or may be, taken
+	Check   bool      `json:"c,omitempty"` // the destination has a file of this size: copy only if the checksums differ
 }

@@ -1,0 +1,59 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// beatInterval is how often an activity says that it lives. The SDK throttles
+// what reaches the server.
+const beatInterval = time.Second
+
+// defaultHeartbeat stands in for the heartbeat timeout where there is none.
+const defaultHeartbeat = 20 * time.Second
+
+// beat heartbeats until the returned function is called.
+func (d *Data) beat(ctx context.Context) (stop func()) {
+	return beatWith(ctx, func() any { return nil })
+}
+
+// beatWith heartbeats with what details returns; nil is nothing.
+func beatWith(ctx context.Context, details func() any) (stop func()) {
+	if !activity.IsActivity(ctx) {
+		return func() {}
+	}
+	// A cancelled activity lives on while it stops at its ledger.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		t := time.NewTicker(beatInterval)
+		defer t.Stop()
+		for {
+			if v := details(); v != nil {
+				activity.RecordHeartbeat(ctx, v)
+			} else {
+				activity.RecordHeartbeat(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// heartbeatTimeout is how long the server waits for a heartbeat before it
+// takes this worker for lost.
+func heartbeatTimeout(ctx context.Context) time.Duration {
+	if activity.IsActivity(ctx) {
+		if t := activity.GetInfo(ctx).HeartbeatTimeout; t > 0 {
+			return t
+		}
+	}
+	return defaultHeartbeat
+}

@@ -1,0 +1,182 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/gridferry/gridferry/blob"
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// ledger is what a chunk has durably finished, as one attempt left it. Each
+// attempt writes under a key of its own epoch and reads its predecessor's, so
+// that one that was stopped and goes on late replaces nothing.
+type ledger struct {
+	Sheet   string    `json:"sheet"`
+	Epoch   int64     `json:"epoch"`
+	Updated time.Time `json:"updated"`
+
+	// Closed: the attempt ended with its sessions closed. Where it is not set,
+	// servers may go on with what they were told.
+	Closed   bool `json:"closed,omitempty"`
+	Complete bool `json:"complete,omitempty"` // nothing is left to try
+
+	Files    int             `json:"files"`              // of the sheet
+	Reserved int             `json:"reserved,omitempty"` // no file from here on was ever given to a server
+	Done     bitmap          `json:"done,omitempty"`     // verified, and at their names
+	Partial  map[int]partial `json:"partial,omitempty"`  // large files on their way
+	Refused  map[int]refusal `json:"refused,omitempty"`  // files that failed when tried alone
+	Changed  map[int]version `json:"changed,omitempty"`  // files that are not what the walk saw
+
+	// Epochs whose temporary names may still exist, for files that are not done.
+	Epochs []int64 `json:"epochs,omitempty"`
+	Late   []late  `json:"late,omitempty"`
+
+	NDone       int64             `json:"n_done,omitempty"`
+	Skipped     int64             `json:"skipped,omitempty"` // of those done: the checksums were equal
+	Bytes       int64             `json:"bytes,omitempty"`
+	Unverified  int64             `json:"unverified,omitempty"`
+	Checksummed int64             `json:"checksummed,omitempty"`
+	Faults      faultList         `json:"faults,omitempty"` // of this attempt
+	Pages       int               `json:"pages,omitempty"`  // of results, in the store
+	Results     []transfer.Result `json:"results,omitempty"`
+}
+
+// partial is a large file on its way, under its temporary name.
+type partial struct {
+	Epochs []int64           `json:"epochs"` // one of these attempts' temporary names; the last is the likely one
+	Of     version           `json:"of"`     // what the source was
+	Have   transfer.RangeSet `json:"have,omitempty"`
+	Hash   []byte            `json:"hash,omitempty"` // a relay's digest of the first bytes, those in Have from 0
+	Alg    string            `json:"alg,omitempty"`
+}
+
+// version tells one state of a source file from another.
+type version struct {
+	Size    int64     `json:"n"`
+	ModTime time.Time `json:"m,omitzero"`
+}
+
+// same compares two looks at a file. Servers tell times to the second, and
+// some listings to the minute: the coarser of two looks decides.
+func (v version) same(w version) bool {
+	if v.Size != w.Size {
+		return false
+	}
+	if v.ModTime.IsZero() || w.ModTime.IsZero() || v.ModTime.Equal(w.ModTime) {
+		return true
+	}
+	for _, unit := range []time.Duration{time.Second, time.Minute} {
+		a, b := v.ModTime.Truncate(unit), w.ModTime.Truncate(unit)
+		coarse := v.ModTime.Equal(a) || w.ModTime.Equal(b)
+		if coarse && a.Equal(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal is a file that failed when it was tried alone.
+type refusal struct {
+	Tries    int        `json:"tries"`
+	Kind     fault.Kind `json:"kind"`
+	Message  string     `json:"message"`
+	AtSource bool       `json:"at_source,omitempty"`
+	Final    bool       `json:"final,omitempty"` // not to be tried again
+}
+
+// late is a file to be verified again at the end of the task, because an
+// attempt that had it under way did not end cleanly.
+type late struct {
+	File  int       `json:"file"`
+	Epoch int64     `json:"epoch"` // of that attempt, whose temporary name may turn up again
+	Since time.Time `json:"since"` // when the attempt was known to be dead
+}
+
+// bitmap is a set of small numbers.
+type bitmap []byte
+
+func newBitmap(n int) bitmap { return make(bitmap, (n+7)/8) }
+
+func (b bitmap) has(i int) bool { return i/8 < len(b) && b[i/8]&(1<<(i%8)) != 0 }
+func (b bitmap) set(i int)      { b[i/8] |= 1 << (i % 8) }
+func (b bitmap) clear(i int)    { b[i/8] &^= 1 << (i % 8) }
+
+// lastLedger returns the ledger of the latest attempt before an epoch, or nil.
+func lastLedger(ctx context.Context, blobs blob.Store, task transfer.TaskID, chunk string, before int64) (*ledger, error) {
+	var last string
+	err := blobs.List(ctx, ledgerPrefix(task, chunk), func(key string) error {
+		if _, epoch, ok := splitLedgerKey(task, key); ok && epoch < before {
+			last = key
+		}
+		return nil
+	})
+	if err != nil || last == "" {
+		return nil, err
+	}
+	l, err := getOne[ledger](ctx, blobs, last)
+	if err != nil {
+		return nil, err
+	}
+	return &l, nil
+}
+
+// succeed begins the ledger of an attempt from its predecessor's, which may be
+// nil.
+func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) *ledger {
+	l := &ledger{Sheet: sheet, Epoch: epoch, Files: files, Done: newBitmap(files),
+		Partial: map[int]partial{}, Refused: map[int]refusal{}, Changed: map[int]version{}, Epochs: []int64{epoch}}
+	if prev == nil {
+		return l
+	}
+	copy(l.Done, prev.Done)
+	l.Reserved = min(prev.Reserved, files)
+	for i, p := range prev.Partial {
+		p.Epochs = append(append([]int64(nil), p.Epochs...), epoch)
+		l.Partial[i] = p
+	}
+	for i, r := range prev.Refused {
+		l.Refused[i] = r
+	}
+	for i, v := range prev.Changed {
+		l.Changed[i] = v
+	}
+	l.Epochs = append(append([]int64(nil), prev.Epochs...), epoch)
+	l.Late = append(l.Late, prev.Late...)
+	if !prev.Closed {
+		for _, i := range prev.suspects() {
+			l.Late = append(l.Late, late{File: i, Epoch: prev.Epoch, Since: now})
+		}
+	}
+	l.NDone, l.Skipped, l.Bytes, l.Unverified, l.Checksummed = prev.NDone, prev.Skipped, prev.Bytes, prev.Unverified, prev.Checksummed
+	l.Pages, l.Results = prev.Pages, append([]transfer.Result(nil), prev.Results...)
+	return l
+}
+
+// suspects are the files that may have been given to a server and are not
+// known to be right.
+func (l *ledger) suspects() []int {
+	var s []int
+	for i := range min(l.Reserved, l.Files) {
+		if !l.Done.has(i) {
+			s = append(s, i)
+		}
+	}
+	return s
+}
+
+// risky is the size up to which a file that the destination does not have is
+// written under its own name. See docs/design.md, "Names and time guard the bytes".
+const risky = 1 << 20
+
+// ownName says that a file may be written under its final name at once.
+func ownName(f transfer.File, atomic bool) bool {
+	return !f.Exists && !atomic && f.Size < risky
+}
+
+// tempPath is the temporary name of a file in an attempt.
+func tempPath(f transfer.File, task transfer.TaskID, epoch int64, caps endpoints.Caps) string {
+	return transfer.TempPath(f.Dest, task, epoch, caps.MaxName)
+}

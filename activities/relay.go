@@ -1,0 +1,186 @@
+package activities
+
+import (
+	"context"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// relayLoop moves one file after the other through this process, streaming.
+func (c *copier) relayLoop(ctx context.Context) {
+	buf := make([]byte, relayBlock)
+	for {
+		t, ok := c.take()
+		if !ok {
+			return
+		}
+		c.mu.Lock()
+		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), buf: buf}
+		c.mu.Unlock()
+		err := r.move(ctx, t)
+		c.mu.Lock()
+		if err == nil {
+			a := arrival{path: r.path, relayed: true, parts: t.parts}
+			if r.hash != nil {
+				a.alg, a.sourceSum = r.alg, hex.EncodeToString(r.hash.Sum(nil))
+			}
+			c.proveLater(t.i, a)
+			c.mu.Unlock()
+			continue
+		}
+		c.trouble(t.i, err, r.atSource, t.lone)
+		c.mu.Unlock()
+		if kind := fault.KindOf(err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
+			continue
+		}
+		if !c.sessionTrouble(ctx, err) {
+			return
+		}
+	}
+}
+
+// relayBlock is how much a relay reads before it writes, in bytes.
+const relayBlock = 1 << 20
+
+// relay moves one file.
+type relay struct {
+	c        *copier
+	i        int
+	f        transfer.File
+	path     string
+	buf      []byte
+	alg      string
+	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
+	atSource bool      // whose error move has returned
+	moved    int64
+}
+
+func (r *relay) move(ctx context.Context, t turn) error {
+	c := r.c
+	verify := c.in.Options.Verify == transfer.VerifyChecksum
+	if verify {
+		r.alg = relayAlgorithm(c.ends.dst)
+		r.hash = endpoints.NewHash(r.alg)
+	}
+	if !t.parts {
+		return r.part(ctx, endpoints.Range{End: r.f.Size}, false)
+	}
+	c.mu.Lock()
+	parts := c.missing(r.i)
+	p := c.led.Partial[r.i]
+	c.mu.Unlock()
+	fresh := len(p.Have) == 0
+	if verify && !fresh {
+		r.resume(p)
+	}
+	var flush int64
+	for _, part := range parts {
+		if err := r.part(ctx, part, !fresh); err != nil {
+			return err
+		}
+		fresh = false
+		c.mu.Lock()
+		c.have(r.i, part)
+		r.keepHash()
+		delete(c.moving, r.i)
+		r.moved = 0
+		// The part before last is in the store before the next one begins.
+		c.book.wait(flush)
+		flush = c.book.ask()
+		stop := c.stop
+		c.mu.Unlock()
+		if stop {
+			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
+		}
+	}
+	return nil
+}
+
+// resume takes up the digest where the last attempt left it, if it is one of
+// all that is there.
+func (r *relay) resume(p partial) {
+	state, ok := r.hash.(encoding.BinaryUnmarshaler)
+	prefix := len(p.Have) == 1 && p.Have[0].Off == 0
+	if !ok || !prefix || p.Alg != r.alg || len(p.Hash) == 0 || state.UnmarshalBinary(p.Hash) != nil {
+		r.hash = nil
+	}
+}
+
+// keepHash puts the digest's state into the ledger. The caller holds mu.
+func (r *relay) keepHash() {
+	p := r.c.led.Partial[r.i]
+	p.Hash, p.Alg = nil, ""
+	if state, ok := r.hash.(encoding.BinaryMarshaler); ok && r.hash != nil {
+		if b, err := state.MarshalBinary(); err == nil {
+			p.Hash, p.Alg = b, r.alg
+		}
+	}
+	r.c.led.Partial[r.i] = p
+}
+
+// part moves one range of the file.
+func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) error {
+	c := r.c
+	r.atSource = true
+	in, err := c.ends.src.Open(ctx, r.f.Source, part.Off, part.Len())
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if !c.hold.mine() {
+		return fault.Wrap(fault.Transient, "copy", r.f.Source, errLeaseLost)
+	}
+	r.atSource = false
+	out, err := c.ends.dst.Create(ctx, r.path, endpoints.CreateOptions{Size: r.f.Size, Offset: part.Off, Update: update})
+	if err != nil {
+		return err
+	}
+	for left := part.Len(); left > 0; {
+		n, err := io.ReadFull(in, r.buf[:min(left, int64(len(r.buf)))])
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			r.atSource = true
+			return errors.Join(err, abort(out))
+		}
+		if r.hash != nil {
+			r.hash.Write(r.buf[:n])
+		}
+		if _, err := out.Write(r.buf[:n]); err != nil {
+			return errors.Join(err, abort(out))
+		}
+		left -= int64(n)
+		r.moved += int64(n)
+		c.mu.Lock()
+		c.moving[r.i] = r.moved
+		c.mu.Unlock()
+	}
+	return out.Commit()
+}
+
+// abort gives a write up. That this fails too is not worth a word: the name
+// is removed or written again.
+func abort(w endpoints.Writer) error {
+	_ = w.Abort()
+	return nil
+}
+
+// relayAlgorithm is the checksum to compute while bytes pass: the strongest
+// that the destination computes itself, so that nothing is read back.
+func relayAlgorithm(dst *place) string {
+	if alg := endpoints.SharedChecksum(checksums(dst), endpoints.Algorithms()); alg != "" {
+		return alg
+	}
+	return "sha256"
+}

@@ -1,0 +1,308 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// Large files go in parts, because servers confirm at best once a second what
+// they have, which on a fast line is more than may be sent again. What may be
+// lost to a kill is the part on its way and those not yet in the ledger.
+const (
+	partsFrom = 64 << 20  // files of this size and more go in parts
+	minPart   = 16 << 20  //
+	maxPart   = 256 << 20 //
+	partShare = 64        // of a file, when that is between the two
+
+	// partsAhead is how many parts are outstanding at most. The servers take
+	// one after the other, so a deeper queue risks nothing more, but a stopped
+	// worker's servers work it off to its end.
+	partsAhead = 8
+)
+
+// partSize is how much of a large file is risked at once, in bytes.
+func partSize(size int64) int64 {
+	part := (size/partShare + 1<<20 - 1) >> 20 << 20
+	return min(max(part, minPart), maxPart)
+}
+
+// inParts says whether file i goes in parts. The caller holds mu.
+func (c *copier) inParts(i int) bool {
+	if c.files[i].Size < partsFrom || !c.ends.dst.Caps().Ranges {
+		return false
+	}
+	return c.in.Options.Route != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
+}
+
+// missing returns the parts of file i that are still to be moved, and makes
+// sure that the ledger knows the file. The caller holds mu.
+func (c *copier) missing(i int) []endpoints.Range {
+	f := c.files[i]
+	p, ok := c.led.Partial[i]
+	if !ok {
+		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
+		c.led.Partial[i] = p
+	}
+	return p.Have.Missing(f.Size).Split(partSize(f.Size))
+}
+
+// have notes that a range of file i is where it belongs. The caller holds mu.
+func (c *copier) have(i int, r endpoints.Range) {
+	p := c.led.Partial[i]
+	p.Have = p.Have.Add(r)
+	c.led.Partial[i] = p
+	c.up()
+	c.book.dirty = true
+}
+
+// sendLoop lets the source send to the destination, one run after the other.
+// A run lasts until nothing suitable is left, or something goes wrong: then
+// both sessions are dropped, and what had not been proven is done again.
+func (c *copier) sendLoop(ctx context.Context) {
+	sender, ok := c.ends.src.Storage.(endpoints.ThirdParty)
+	if !ok {
+		c.block(fault.New(fault.Unsupported, "send from", c.ends.src.name, "its kind of storage does not send to other servers"))
+		return
+	}
+	for {
+		first, ok := c.take()
+		if !ok {
+			return
+		}
+		run := &sendRun{c: c, ctx: ctx, first: &first, turn: first, taken: map[int]*flight{}}
+		err := sender.Send(ctx, c.ends.dst.Storage, c.sendOptions(first), run.next, run.done, run.progress)
+		if !run.end(err) {
+			return
+		}
+	}
+}
+
+func (c *copier) sendOptions(t turn) endpoints.SendOptions {
+	opts := endpoints.SendOptions{
+		Parallelism: max(1, c.tuning.Parallelism),
+		Pipelining:  max(1, c.tuning.Pipelining),
+		Buffer:      c.tuning.Buffer,
+		Encrypt:     c.in.Options.Encrypt,
+	}
+	switch {
+	case t.lone && !t.parts:
+		opts.Pipelining = 1
+	case t.parts:
+		opts.Pipelining = min(max(opts.Pipelining, 2), partsAhead)
+	}
+	if c.in.Options.Verify == transfer.VerifyChecksum && !t.parts {
+		opts.Checksum = c.in.Probe.Checksum
+	}
+	return opts
+}
+
+// sendRun is one call of Send.
+type sendRun struct {
+	c     *copier
+	ctx   context.Context
+	turn  turn  // what sort of run it is
+	first *turn // taken already, to be handed out first
+	taken map[int]*flight
+	large int // the file whose parts are being handed out, when it is in taken
+
+	ofFile  bool  // the run ended because of one file
+	session error // a fault of the session that came with a file
+}
+
+// flight is a file that the run has taken.
+type flight struct {
+	path     string
+	rest     []endpoints.Range // of a large file, not handed out yet
+	out      int               // sends handed out and not done
+	suspect  bool
+	err      error
+	atSource bool
+}
+
+// next hands out the next file or part.
+func (r *sendRun) next() (endpoints.Send, bool) {
+	c := r.c
+	for {
+		if !c.hold.mine() {
+			return endpoints.Send{}, false
+		}
+		c.mu.Lock()
+		if fl := r.taken[r.large]; fl != nil && len(fl.rest) > 0 && !c.stop && fl.err == nil && !fl.suspect {
+			f, part := c.files[r.large], fl.rest[0]
+			fl.rest = fl.rest[1:]
+			fl.out++
+			c.mu.Unlock()
+			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Part: &part, Key: r.large}, true
+		}
+		c.mu.Unlock()
+		t, ok := r.following()
+		if !ok {
+			return endpoints.Send{}, false
+		}
+		c.mu.Lock()
+		f, fl := c.files[t.i], &flight{path: c.path(t.i)}
+		if !t.parts {
+			fl.out = 1
+			r.taken[t.i] = fl
+			c.mu.Unlock()
+			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Key: t.i}, true
+		}
+		if fl.rest = c.missing(t.i); len(fl.rest) == 0 {
+			c.proveLater(t.i, arrival{path: fl.path, parts: true})
+		} else {
+			r.taken[t.i], r.large = fl, t.i
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (r *sendRun) following() (turn, bool) {
+	if t := r.first; t != nil {
+		r.first = nil
+		return *t, true
+	}
+	return r.c.takeLike(r.turn)
+}
+
+// done takes back what next has handed out.
+func (r *sendRun) done(s endpoints.Sent) {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fl := r.taken[s.Key]
+	if fl == nil {
+		return
+	}
+	fl.out--
+	switch {
+	case s.Err != nil && fl.err == nil:
+		fl.err, fl.atSource = s.Err, s.AtSource
+		if kind := fault.KindOf(s.Err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
+			r.ofFile = true
+		} else {
+			r.session = s.Err
+		}
+	case s.Err != nil || s.Suspect:
+		fl.suspect = true
+	case s.Part != nil:
+		delete(c.moving, s.Key)
+		c.have(s.Key, *s.Part)
+		// Asking for more only when this much is safe keeps the risk small.
+		c.book.wait(c.book.ask())
+	}
+	if fl.out == 0 && (len(fl.rest) == 0 || fl.err != nil || fl.suspect) {
+		r.landed(s, fl)
+	}
+}
+
+// landed decides about a file of which nothing is outstanding any more. The
+// caller holds mu.
+func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
+	c, i := r.c, s.Key
+	delete(r.taken, i)
+	switch {
+	case fl.err != nil:
+		c.trouble(i, fl.err, fl.atSource, r.turn.lone)
+		return
+	case fl.suspect:
+		c.temp.set(i)
+		c.back(i)
+		return
+	}
+	a := arrival{path: fl.path, parts: s.Part != nil}
+	if s.SourceSum != "" && s.DestSum != "" {
+		a.alg, a.sourceSum, a.destSum = c.in.Probe.Checksum, s.SourceSum, s.DestSum
+	}
+	if c.proven(i, a) {
+		c.arrived(i, a, statusCopied)
+		return
+	}
+	c.proveLater(i, a)
+}
+
+// progress notes how far a file on its way is.
+func (r *sendRun) progress(p endpoints.SendProgress) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.taken[p.Key] != nil {
+		r.c.moving[p.Key] = p.Bytes
+	}
+}
+
+// end deals with how the run ended. It is false when the sender should end too.
+func (r *sendRun) end(err error) bool {
+	c := r.c
+	c.mu.Lock()
+	// A large file that was not handed out to its end, and whatever a driver
+	// may have forgotten.
+	for i, fl := range r.taken {
+		if fl.out > 0 {
+			c.temp.set(i)
+		}
+		c.back(i)
+	}
+	if r.first != nil {
+		c.back(r.first.i)
+	}
+	c.mu.Unlock()
+	if r.session != nil {
+		err = r.session
+	}
+	if err == nil || r.ofFile && r.session == nil {
+		return true
+	}
+	return c.sessionTrouble(r.ctx, err)
+}
+
+// sessionTrouble deals with a fault that is not of one file: it waits a
+// moment, or stops the attempt when the workflow is to decide. It is false
+// when the sender that met it should end.
+func (c *copier) sessionTrouble(ctx context.Context, err error) bool {
+	c.mu.Lock()
+	if c.stop || ctx.Err() != nil {
+		c.mu.Unlock()
+		return false
+	}
+	c.note(err, "")
+	kind := fault.KindOf(err)
+	if !passing(err) && kind != fault.Internal {
+		c.blockLocked(err)
+		c.mu.Unlock()
+		return false
+	}
+	if kind == fault.Busy && c.senders > 1 {
+		// The server has as many sessions of ours as it wants.
+		c.tuning.Concurrency = max(1, c.tuning.Concurrency-1)
+		c.tuning.Reason += "; one session less, because the server was busy"
+		c.mu.Unlock()
+		return false
+	}
+	now := time.Now()
+	if c.downSince.IsZero() {
+		c.downSince = now
+	}
+	c.downTries++
+	delay := min(250*time.Millisecond<<min(c.downTries, 5), 5*time.Second)
+	if now.Sub(c.downSince)+delay > patience {
+		c.blockLocked(err)
+		c.mu.Unlock()
+		return false
+	}
+	c.mu.Unlock()
+	select {
+	case <-c.halted:
+		return false
+	case <-ctx.Done():
+		return false
+	case <-time.After(delay):
+		return true
+	}
+}
+
+// isDataBlocked says that two servers cannot reach each other.
+func isDataBlocked(err error) bool { return errors.Is(err, endpoints.ErrDataBlocked) }
