@@ -29,6 +29,32 @@ func Summary(t transfer.Task) string {
 	return cut(s, 350)
 }
 
+// The states of a chunk in a status.
+const (
+	ChunkActive  = "active"
+	ChunkWaiting = "waiting"
+	ChunkDone    = "done"
+	ChunkPartly  = "done without some" // files of it were given up
+)
+
+// Status answers QueryStatus: the task, and what it takes to add to it what
+// the heartbeats of pending copies tell.
+type Status struct {
+	transfer.Task
+	Copying    time.Time        `json:"copying_since,omitzero"`
+	ChunkBytes map[string]int64 `json:"chunk_bytes,omitempty"` // done of active chunks, as far as Progress counts it
+}
+
+func (r *run) answerStatus(ctx workflow.Context) Status {
+	s := Status{Task: r.status(ctx), Copying: r.Copied, ChunkBytes: make(map[string]int64)}
+	for _, w := range r.Work {
+		if w.flying && w.Bytes > 0 {
+			s.ChunkBytes[w.Chunk.ID] = w.Bytes
+		}
+	}
+	return s
+}
+
 // status is the task as it stands, with its chunks: those under way first,
 // then those that wait, then the last ones that ended; 100 at most.
 func (r *run) status(ctx workflow.Context) transfer.Task {
@@ -44,12 +70,12 @@ func (r *run) status(ctx workflow.Context) transfer.Task {
 	}
 	for _, w := range r.Work {
 		if w.flying && len(t.Chunks) < most {
-			t.Chunks = append(t.Chunks, w.view("active"))
+			t.Chunks = append(t.Chunks, w.view(ChunkActive))
 		}
 	}
 	for _, w := range r.Work {
 		if !w.flying && len(t.Chunks) < most-len(r.Recent) {
-			t.Chunks = append(t.Chunks, w.view("waiting"))
+			t.Chunks = append(t.Chunks, w.view(ChunkWaiting))
 		}
 	}
 	for i := len(r.Recent) - 1; i >= 0 && len(t.Chunks) < most; i-- {
@@ -101,18 +127,7 @@ func (r *run) publish(ctx workflow.Context) {
 	if err := workflow.UpsertMemo(ctx, map[string]any{MemoTask: brief}); err != nil {
 		workflow.GetLogger(ctx).Warn("the memo could not be written", "error", err)
 	}
-	var updates []temporal.SearchAttributeUpdate
-	for _, a := range []struct{ name, value string }{
-		{AttributeOwner, brief.Owner},
-		{AttributeStatus, string(brief.Status)},
-		{AttributeLabel, brief.Label},
-		{AttributeSource, r.Ends.Source},
-		{AttributeDestination, r.Ends.Destination},
-	} {
-		if a.value != "" && slices.Contains(r.Attributes, a.name) {
-			updates = append(updates, temporal.NewSearchAttributeKeyKeyword(a.name).ValueSet(cut(a.value, 255)))
-		}
-	}
+	updates := AttributeUpdates(r.Attributes, brief, r.Ends)
 	if len(updates) == 0 {
 		return
 	}
@@ -121,10 +136,31 @@ func (r *run) publish(ctx workflow.Context) {
 	}
 }
 
+// AttributeUpdates sets those search attributes of a task that the namespace
+// knows. Ends may be empty.
+func AttributeUpdates(known []string, t transfer.Task, ends activities.Ends) []temporal.SearchAttributeUpdate {
+	var updates []temporal.SearchAttributeUpdate
+	for _, a := range []struct{ name, value string }{
+		{AttributeOwner, t.Owner},
+		{AttributeStatus, string(t.Status)},
+		{AttributeLabel, t.Label},
+		{AttributeSource, ends.Source},
+		{AttributeDestination, ends.Destination},
+	} {
+		if a.value != "" && slices.Contains(known, a.name) {
+			updates = append(updates, temporal.NewSearchAttributeKeyKeyword(a.name).ValueSet(cut(a.value, 255)))
+		}
+	}
+	return updates
+}
+
 // brief is the task for memo and mail: no chunks, short texts.
 func (r *run) brief(ctx workflow.Context) transfer.Task {
 	t := r.status(ctx)
 	t.Chunks = nil
+	if t.Completed.IsZero() {
+		t.AsOf = workflow.Now(ctx)
+	}
 	t.Source, t.Destination, t.Verdict = cut(t.Source, 512), cut(t.Destination, 512), cut(t.Verdict, 512)
 	return t
 }
@@ -215,7 +251,11 @@ func (r *run) keepFinalRecord(ctx workflow.Context) {
 }
 
 func (r *run) recordInput(ctx workflow.Context) activities.RecordInput {
-	return activities.RecordInput{Task: r.status(ctx), Events: slices.Clone(r.Events), Page: r.EventPage}
+	task := r.status(ctx)
+	if task.Completed.IsZero() {
+		task.AsOf = workflow.Now(ctx)
+	}
+	return activities.RecordInput{Task: task, Events: slices.Clone(r.Events), Page: r.EventPage}
 }
 
 func (r *run) recorded(ctx workflow.Context, events int) {

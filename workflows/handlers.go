@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/gridferry/gridferry/fault"
@@ -12,7 +13,7 @@ import (
 // are idempotent, because an update's id is forgotten by the next run.
 func (r *run) listen(ctx workflow.Context) error {
 	if err := workflow.SetQueryHandlerWithOptions(ctx, QueryStatus,
-		func() (transfer.Task, error) { return r.status(ctx), nil },
+		func() (Status, error) { return r.answerStatus(ctx), nil },
 		workflow.QueryHandlerOptions{Description: "the task as it stands"}); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (r *run) drainSignals(ctx workflow.Context) {
 // open refuses what comes after the end.
 func (r *run) open(workflow.Context) error {
 	if r.Task.Phase == transfer.PhaseDone || r.fatal != nil || r.Canceled {
-		return fault.New(fault.Invalid, "change", "task "+string(r.Task.ID), "it is ending or has ended")
+		return temporal.NewApplicationError("it is ending or has ended", string(fault.Invalid))
 	}
 	return nil
 }
@@ -91,9 +92,12 @@ func (r *run) modifiable(ctx workflow.Context, c transfer.Change) error {
 		return err
 	}
 	if r.Delete != nil && c.Tuning != nil {
-		return fault.New(fault.Invalid, "change", "tuning", "a task that deletes has none")
+		return temporal.NewApplicationError("tuning: a task that deletes has none", string(fault.Invalid))
 	}
-	return c.Validate(workflow.Now(ctx))
+	if err := c.Validate(workflow.Now(ctx)); err != nil {
+		return refusal(err)
+	}
+	return nil
 }
 
 func (r *run) pause(ctx workflow.Context) {

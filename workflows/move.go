@@ -17,6 +17,7 @@ import (
 // and then nothing is in flight any more.
 func (r *run) move(ctx workflow.Context) error {
 	for {
+		nudges := r.nudges // before the first look: what happens after it must not be missed
 		if err := r.interrupted(ctx); err != nil {
 			r.land(ctx)
 			return err
@@ -46,7 +47,6 @@ func (r *run) move(ctx workflow.Context) error {
 			return nil
 		}
 		r.keepRecord(ctx, false)
-		nudges := r.nudges
 		if err := r.await(ctx, r.nextStart(ctx), func() bool { return r.nudges != nudges }, r.interrupted); err != nil {
 			r.land(ctx)
 			return err
@@ -240,7 +240,7 @@ func (r *run) startCopy(ctx workflow.Context, w *Work) {
 			r.MustSettle = true
 		case err != nil:
 			r.MustSettle = true
-			r.endIf(r.trouble(ctx, faultOf(ctx, err), false))
+			r.endIf(r.blocked(ctx, w, faultOf(ctx, err)))
 		default:
 			r.settle(ctx, w, res)
 		}
@@ -262,14 +262,17 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	for _, f := range res.Faults {
 		r.fault(ctx, f, w.Chunk.ID)
 	}
-	if grew && res.Blocked == nil {
-		r.progressed(ctx)
+	if grew {
+		w.Blocks = 0
+		if res.Blocked == nil {
+			r.progressed(ctx)
+		}
 	}
 	switch {
 	case res.Complete:
-		state := "done"
+		state := ChunkDone
 		if res.NFailed > 0 {
-			state = "done without some"
+			state = ChunkPartly
 		}
 		r.giveUp(ctx, res.Failed, res.NFailed)
 		r.done(w, state)
@@ -281,11 +284,11 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	case res.BlockedData && r.Rule == transfer.RouteAuto && r.Probe != nil && r.Probe.Route.Path == transfer.RouteThirdParty:
 		r.relay(ctx, *res.Blocked)
 	case res.Blocked != nil:
-		r.endIf(r.trouble(ctx, *res.Blocked, false))
+		r.endIf(r.blocked(ctx, w, *res.Blocked))
 	case res.NFailed > 0:
 		r.refused(ctx, w, res)
 	case !res.Yielded && !grew:
-		r.endIf(r.trouble(ctx, transfer.Fault{Kind: fault.Internal, Message: "chunk " + w.Chunk.ID + " does not get on and does not say why"}, false))
+		r.endIf(r.blocked(ctx, w, transfer.Fault{Kind: fault.Internal, Message: "chunk " + w.Chunk.ID + " does not get on and does not say why"}))
 	}
 }
 
@@ -322,7 +325,7 @@ func (r *run) refused(ctx workflow.Context, w *Work, res activities.CopyResult) 
 	}
 	if again == nil {
 		r.giveUp(ctx, res.Failed, res.NFailed)
-		r.done(w, "done without some")
+		r.done(w, ChunkPartly)
 		return
 	}
 	w.NotBefore = workflow.Now(ctx).Add(again.Delay)

@@ -32,7 +32,7 @@ func nexusService() (*nexus.Service, error) {
 				return temporalnexus.ExecuteUntypedWorkflow[transfer.Task](ctx, opts, client.StartWorkflowOptions{
 					ID:            "nexus-" + opts.RequestID,
 					StaticSummary: Summary(transfer.Task{Source: req.Source, Destination: req.Destination, Label: req.Label}),
-					Priority:      priority(req.Owner),
+					Priority:      Priority(req.Owner),
 				}, TypeTransfer, in)
 			}
 		},

@@ -87,6 +87,7 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 	var probe activities.ProbeResult
 	queue := queueOf(ends.Source, ends.Destination)
 	for hop := 0; ; hop++ {
+		probe = activities.ProbeResult{} // anew: absent fields leave what was there
 		if err := operate(ctx, queue, req.Owner, data.Probe, activities.ProbeInput{Ends: ends, Rule: req.Route}, &probe); err != nil {
 			return nil, err
 		}

@@ -219,41 +219,61 @@ func (r *run) progressed(ctx workflow.Context) {
 	r.publish(ctx)
 }
 
-// trouble decides what a fault that is not of single files means for the run:
-// a hold, a suspension, or the end, which it returns.
+// trouble decides what a fault of a step means for the run: a hold, a
+// suspension, or the end, which it returns.
 func (r *run) trouble(ctx workflow.Context, f transfer.Fault, atSource bool) error {
-	now := workflow.Now(ctx)
 	if r.Hold.Fault.Kind != f.Kind {
-		r.Hold = Hold{Told: r.Hold.Told && f.Kind == fault.NoSpace}
+		r.Hold = Hold{}
 	}
-	r.Hold.Fault = f
 	r.Hold.Tries++
+	_, err := r.answer(ctx, f, atSource, r.Hold.Tries)
+	return err
+}
+
+// blocked is trouble that keeps a chunk from getting on.
+func (r *run) blocked(ctx workflow.Context, w *Work, f transfer.Fault) error {
+	if w.BlockKind != f.Kind {
+		w.BlockKind, w.Blocks = f.Kind, 0
+	}
+	w.Blocks++
+	r.Hold.Tries = w.Blocks
+	delay, err := r.answer(ctx, f, false, w.Blocks)
+	w.NotBefore = workflow.Now(ctx).Add(delay)
+	return err
+}
+
+// answer does what transfer.AnswerTo says about a fault that is not of single
+// files.
+func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, attempt int) (delay time.Duration, err error) {
+	const tellAgain = 24 * time.Hour
+	now := workflow.Now(ctx)
+	r.Hold.Fault = f
 	answer := transfer.AnswerTo(transfer.Trouble{
-		Kind: f.Kind, AtSource: atSource, Attempt: r.Hold.Tries,
-		OnError: r.onError(), FailOnFull: r.Request.FailOnFull,
+		Kind: f.Kind, AtSource: atSource, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull,
 	})
 	switch answer.Action {
 	case transfer.Suspend:
-		r.Task.LastFault = &f
-		if r.Task.Status != transfer.Inactive { // each look finds the same: say it once
-			r.fault(ctx, f, "")
-			r.Task.Status = transfer.Inactive
-			r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: "waiting for a credential: " + f.Message})
-			r.publish(ctx)
-			r.tell(ctx)
+		if r.Task.Status == transfer.Inactive { // each look finds the same: say it once
+			r.Task.LastFault = &f
+			return 0, nil
 		}
-		return nil
+		r.fault(ctx, f, "")
+		r.Task.Status = transfer.Inactive
+		r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: "waiting for a credential: " + f.Message})
+		r.publish(ctx)
+		r.tell(ctx)
+		return 0, nil
 	case transfer.Again, transfer.Wait:
 		r.fault(ctx, f, "")
 		r.Hold.Until = now.Add(answer.Delay)
-		if answer.Action == transfer.Wait && !r.Hold.Told {
-			r.Hold.Told = true
+		if answer.Action == transfer.Wait && (r.Told.IsZero() || now.Sub(r.Told) >= tellAgain) {
+			r.Told = now
 			r.tell(ctx)
 		}
-		return nil
+		return answer.Delay, nil
 	}
 	r.fault(ctx, f, "")
-	return &failure{f}
+	return 0, &failure{f}
 }
 
 // fault counts a fault and keeps it as the last one.
@@ -287,7 +307,7 @@ func stepOptions(queue, owner, summary string) workflow.ActivityOptions {
 		WaitForCancellation: true,
 		RetryPolicy:         retryPolicy(),
 		Summary:             cut(summary, 200),
-		Priority:            priority(owner),
+		Priority:            Priority(owner),
 	}
 }
 
@@ -304,52 +324,31 @@ func copyActivityOptions(queue, owner, summary string) workflow.ActivityOptions 
 // else is the workflow's to decide.
 func retryPolicy() *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{
-		InitialInterval:    time.Second,
-		BackoffCoefficient: 2,
-		MaximumInterval:    30 * time.Second,
-		NonRetryableErrorTypes: []string{
-			string(fault.NotFound), string(fault.Exists), string(fault.Permission), string(fault.Credential),
-			string(fault.NoSpace), string(fault.Integrity), string(fault.Unsupported), string(fault.Invalid),
-			string(fault.Transient), string(fault.Canceled), string(fault.Internal), "PanicError",
-		},
+		InitialInterval:        time.Second,
+		BackoffCoefficient:     2,
+		MaximumInterval:        30 * time.Second,
+		NonRetryableErrorTypes: append(activities.DecidedByWorkflow(), "PanicError"),
 	}
 }
 
-// priority shares the workers out among owners. The server takes 64 bytes.
-func priority(owner string) temporal.Priority {
+// Priority shares the workers out among owners. The server takes 64 bytes.
+func Priority(owner string) temporal.Priority {
 	return temporal.Priority{FairnessKey: cut(owner, 64)}
 }
 
 // faultOf reads the fault out of an activity's error.
 func faultOf(ctx workflow.Context, err error) transfer.Fault {
-	f := transfer.Fault{Kind: fault.Internal, Message: err.Error(), Time: workflow.Now(ctx), Count: 1}
-	var app *temporal.ApplicationError
-	var timeout *temporal.TimeoutError
+	f := activities.FaultOf(err)
 	var panicked *temporal.PanicError
+	var timeout *temporal.TimeoutError
 	switch {
 	case errors.As(err, &panicked):
-		f.Message = "a worker failed at it: " + panicked.Error()
-	case errors.As(err, &app):
-		f.Message = app.Message()
-		if kind := fault.Kind(app.Type()); known(kind) {
-			f.Kind = kind
-		}
+		f = transfer.Fault{Kind: fault.Internal, Message: "a worker failed at it: " + panicked.Error()}
 	case errors.As(err, &timeout):
-		f.Kind = fault.Transient
-		f.Message = fmt.Sprintf("no worker finished it in time (%s)", timeout.TimeoutType())
-	case temporal.IsCanceledError(err):
-		f.Kind = fault.Canceled
+		f = transfer.Fault{Kind: fault.Transient, Message: fmt.Sprintf("no worker finished it in time (%s)", timeout.TimeoutType())}
 	}
+	f.Time, f.Count = workflow.Now(ctx), 1
 	return f
-}
-
-func known(k fault.Kind) bool {
-	switch k {
-	case fault.NotFound, fault.Exists, fault.Permission, fault.Credential, fault.NoSpace, fault.Integrity,
-		fault.Unsupported, fault.Invalid, fault.Busy, fault.Transient, fault.Canceled, fault.Internal:
-		return true
-	}
-	return false
 }
 
 // cut shortens s to n bytes at most, between characters.

@@ -39,6 +39,7 @@ type State struct {
 	NFailed     int64                   `json:"n_failed,omitempty"`
 	MustSettle  bool                    `json:"must_settle,omitempty"` // something may be left to verify or to remove at the end
 	Hold        Hold                    `json:"hold,omitzero"`
+	Told        time.Time               `json:"told,omitzero"`    // when the owner was last told that only somebody else can help
 	Events      []transfer.Event        `json:"events,omitempty"` // not recorded yet
 	EventPage   int                     `json:"event_page,omitempty"`
 	Recorded    time.Time               `json:"recorded,omitzero"`
@@ -68,18 +69,20 @@ type Work struct {
 	Bytes       int64          `json:"bytes,omitempty"`
 	Unverified  int64          `json:"unverified,omitempty"`
 	Checksummed int64          `json:"checksummed,omitempty"`
+	Blocks      int            `json:"blocks,omitempty"` // in a row, of the kind
+	BlockKind   fault.Kind     `json:"block_kind,omitempty"`
 	NotBefore   time.Time      `json:"not_before,omitzero"`
 	Last        bool           `json:"last,omitempty"` // after everything else
 
 	flying bool // a copy activity is at it in this run
 }
 
-// Hold is why nothing new is begun for now.
+// Hold is why nothing new is begun for now. What goes well anywhere ends it; a
+// chunk that was blocked waits out its own time all the same.
 type Hold struct {
 	Fault transfer.Fault `json:"fault"`
-	Tries int            `json:"tries"` // faults of this kind in a row, with no progress in between
+	Tries int            `json:"tries"` // faults of this kind in a row
 	Until time.Time      `json:"until,omitzero"`
-	Told  bool           `json:"told,omitempty"` // the owner knows
 }
 
 // Policies are the numbers of one logic version. They are read once, into the

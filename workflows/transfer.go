@@ -102,22 +102,21 @@ func (r *run) begin(ctx workflow.Context) {
 // credentials as long as it takes.
 func (r *run) activate(ctx workflow.Context) error {
 	return r.insist(ctx, func() error {
-		var res activities.ProbeResult
 		queue := r.firstQueue()
 		for hop := 0; ; hop++ {
+			var res activities.ProbeResult // anew: absent fields leave what was there
 			if err := r.do(ctx, queue, "log in to both ends", data.Probe, activities.ProbeInput{Ends: r.Ends, Rule: r.Rule}, &res); err != nil {
 				return err
 			}
 			if !res.Elsewhere {
-				break
+				r.probed(ctx, res)
+				return nil
 			}
 			if hop == 2 || res.Route.Queue == queue {
 				return misplaced(queue)
 			}
 			queue = res.Route.Queue
 		}
-		r.probed(ctx, res)
-		return nil
 	})
 }
 

@@ -1,0 +1,696 @@
+package workflows
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// tree asks for a recursive transfer, with more fields of JSON.
+func tree(more ...string) string {
+	fields := append([]string{`"items":[{"source":"gsiftp://a.example/data","destination":"gsiftp://b.example/data","recursive":true}]`}, more...)
+	return "{" + strings.Join(fields, ",") + "}"
+}
+
+func TestTransferPlain(t *testing.T) {
+	w := newWorld(t)
+	w.attributes = []string{AttributeOwner, "SomebodyElses"}
+	w.walk = func(n int, in activities.WalkInput) (activities.WalkResult, error) {
+		if n == 1 {
+			return found("cursor-1", chunk("0-0", 4)), nil
+		}
+		if in.Cursor != "cursor-1" {
+			t.Errorf("second step begins at %q", in.Cursor)
+		}
+		return found("", chunk("1-0", 6), chunk("1-1", 2)), nil
+	}
+	task, err := w.transfer(tree(`"label":"run 7"`, `"owner":"ada"`, `"preserve_time":true`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := task.Progress
+	if task.Status != transfer.Succeeded || task.Phase != transfer.PhaseDone || p.Walking || p.FilesDone != 12 || p.BytesDone != 12e6 || p.Files != 12 {
+		t.Errorf("task = %+v", task)
+	}
+	if task.Source != "gsiftp://a.example/data" || task.Label != "run 7" || task.Owner != "ada" || task.Completed.IsZero() {
+		t.Errorf("task = %+v", task)
+	}
+	if len(w.probes) != 1 || w.probes[0].Ends.Source != "gsiftp://a.example:2811" {
+		t.Errorf("probes = %+v", w.probes)
+	}
+	if got := len(w.copied); got != 3 {
+		t.Fatalf("%d copies, want 3", got)
+	}
+	for _, c := range w.copied {
+		if !c.Options.PreserveTime || c.Options.Route != transfer.RouteThirdParty || c.Schedule != 1 {
+			t.Errorf("copy input = %+v", c)
+		}
+	}
+	want := []transfer.EventCode{transfer.EventStarted, transfer.EventRoute, transfer.EventChunk, transfer.EventSucceeded}
+	got := w.events()
+	for _, c := range want {
+		if !slices.Contains(got, c) {
+			t.Errorf("no event %s in %v", c, got)
+		}
+	}
+	last := w.records[len(w.records)-1].Task
+	if last.Status != transfer.Succeeded {
+		t.Errorf("last record says %s", last.Status)
+	}
+	if len(w.finishes) != 0 {
+		t.Error("nothing was late, and yet there was something to finish")
+	}
+}
+
+func TestTransferWithTheShorthandInput(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.transfer(`{"source":"gsiftp://a.example/data/","destination":"dtn:/data/","recursive":true}`); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.probes[0].Ends; e.Destination != "dtn" {
+		t.Errorf("ends = %+v", e)
+	}
+}
+
+func TestTransferRefusesBadInputBeforeAnyContact(t *testing.T) {
+	for name, test := range map[string]struct{ input, names string }{
+		"unknown field":  {tree(`"recursiv":true`), "recursiv"},
+		"unknown scheme": {`{"source":"http://a/x","destination":"gsiftp://b/x"}`, "source"},
+		"past deadline":  {tree(`"deadline":"2001-01-01T00:00:00Z"`), "deadline"},
+		"not an object":  {`"gsiftp://a/x"`, ""},
+		"a state":        {`{"state":{"request":{"source":"gsiftp://a/x"}}}`, "state"},
+		"three lines":    {tree(`"label":"a\nb\nc"`), "label"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			_, err := w.transfer(test.input)
+			var app *temporal.ApplicationError
+			if !errors.As(err, &app) || app.Type() != ErrorInvalid || !app.NonRetryable() {
+				t.Fatalf("err = %v", err)
+			}
+			if !strings.Contains(app.Message(), test.names) {
+				t.Errorf("%q does not name %s", app.Message(), test.names)
+			}
+			if len(w.probes)+len(w.walks)+len(w.records) != 0 {
+				t.Error("something was contacted")
+			}
+		})
+	}
+}
+
+func TestTransferExpress(t *testing.T) {
+	w := newWorld(t)
+	w.express = func(int) (activities.ExpressResult, error) {
+		c := chunk("express", 1)
+		return activities.ExpressResult{
+			Taken: true, Probe: probed(""), Found: transfer.Progress{Files: 1, Bytes: 1e6}, Chunk: c,
+			Copy: complete(activities.CopyInput{Chunk: c}),
+		}, nil
+	}
+	task, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Progress.FilesDone != 1 || task.Route.Path != transfer.RouteThirdParty {
+		t.Errorf("task = %+v", task)
+	}
+	if len(w.records) != 1 || len(w.probes)+len(w.walks)+len(w.copied)+len(w.finishes) != 0 {
+		t.Errorf("more than one activity and one record: %d records, %d probes, %d walks, %d copies, %d finishes",
+			len(w.records), len(w.probes), len(w.walks), len(w.copied), len(w.finishes))
+	}
+}
+
+func TestTransferExpressHalfDone(t *testing.T) {
+	w := newWorld(t)
+	w.express = func(int) (activities.ExpressResult, error) {
+		return activities.ExpressResult{
+			Taken: true, Probe: probed(""), Found: transfer.Progress{Files: 1, Bytes: 1e6}, Chunk: chunk("express", 1),
+			Copy: blocked(0, fault.Transient, "connection lost"),
+		}, nil
+	}
+	task, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Progress.FilesDone != 1 || len(w.copied) != 1 || len(w.walks) != 0 || len(w.finishes) != 1 {
+		t.Errorf("%d copies, %d walks, %d finishes, task = %+v", len(w.copied), len(w.walks), len(w.finishes), task)
+	}
+}
+
+func TestTransferTooLargeForExpress(t *testing.T) {
+	w := newWorld(t)
+	task, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.probes) != 0 || len(w.walks) != 1 || task.Progress.FilesDone != 8 {
+		t.Errorf("%d probes, %d walks, task = %+v", len(w.probes), len(w.walks), task)
+	}
+}
+
+func TestTransferPauseAndResume(t *testing.T) {
+	w := newWorld(t)
+	w.copyTime = time.Minute
+	w.at(10*time.Second, func() { w.update(TellPause, true) })
+	w.at(11*time.Second, func() { w.update(TellPause, true) }) // again: nothing changes
+	w.at(time.Hour, func() {
+		if s := w.status(); !s.Paused || s.Status != transfer.Active || !strings.Contains(s.Verdict, "paused") {
+			t.Errorf("status = %+v", s)
+		}
+		w.env.SignalWorkflow(TellResume, nil)
+	})
+	began := w.env.Now()
+	task, err := w.transfer(tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := task.Completed.Sub(began); d < time.Hour || d > time.Hour+3*time.Minute {
+		t.Errorf("it took %s", d)
+	}
+	if task.Paused || task.Progress.FilesDone != 8 {
+		t.Errorf("task = %+v", task)
+	}
+	got := w.events()
+	if n := count(got, transfer.EventPaused); n != 1 {
+		t.Errorf("%d pauses recorded in %v", n, got)
+	}
+	if !slices.Contains(got, transfer.EventResumed) {
+		t.Errorf("events = %v", got)
+	}
+}
+
+func count[T comparable](list []T, v T) int {
+	n := 0
+	for _, e := range list {
+		if e == v {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTransferAnswersFaultsByKind(t *testing.T) {
+	refused := func(k fault.Kind, source bool) activities.CopyResult {
+		return activities.CopyResult{Files: 3, Bytes: 3e6, NFailed: 1, Failed: []activities.FailedFile{{
+			Path: "/data/secret", Kind: k, Message: "550 no", AtSource: source}}}
+	}
+	for name, test := range map[string]struct {
+		request string
+		copy    func(n int, in activities.CopyInput) (activities.CopyResult, error)
+		copies  int // of the chunk that fares so
+		fails   fault.Kind
+		failed  int64 // files
+		least   time.Duration
+	}{
+		"transient, then well": {
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule <= 3 {
+					return blocked(0, fault.Transient, "connection refused"), nil
+				}
+				return complete(in), nil
+			}, copies: 4, least: 7 * time.Second,
+		},
+		"no session at all, then well": {
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule <= 2 {
+					return activities.CopyResult{}, errorOf(fault.Transient, "no route to host")
+				}
+				return complete(in), nil
+			}, copies: 3, least: 3 * time.Second,
+		},
+		"permission at the source": {
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return refused(fault.Permission, true), nil
+			},
+			copies: 5, fails: fault.Permission, failed: 1, least: 5 * time.Second,
+		},
+		"permission at the source, skipped": {
+			request: `"on_error":"skip"`,
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return refused(fault.Permission, true), nil
+			},
+			copies: 1, failed: 1,
+		},
+		"not found, then there": {
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule < 3 {
+					return refused(fault.NotFound, true), nil
+				}
+				return complete(in), nil
+			}, copies: 3,
+		},
+		"fail fast": {
+			request: `"on_error":"fail"`,
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return refused(fault.NotFound, true), nil
+			},
+			copies: 1, fails: fault.NotFound, failed: 1,
+		},
+		"integrity three times more": {
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return refused(fault.Integrity, false), nil
+			},
+			copies: 4, fails: fault.Integrity, failed: 1,
+		},
+		"a bug, ten times": {
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return activities.CopyResult{}, errorOf(fault.Internal, "nil map")
+			},
+			copies: 10, fails: fault.Internal,
+		},
+		"full, to fail on": {
+			request: `"fail_on_quota":true`,
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return blocked(1, fault.NoSpace, "disk full"), nil
+			},
+			copies: 1, fails: fault.NoSpace,
+		},
+		"full, then not": {
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule < 3 {
+					return blocked(1, fault.NoSpace, "disk full"), nil
+				}
+				return complete(in), nil
+			}, copies: 3, least: 2 * time.Minute,
+		},
+		"a worker that stops": {
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule == 1 {
+					return activities.CopyResult{Files: 2, Bytes: 2e6, Yielded: true}, nil
+				}
+				return complete(in), nil
+			}, copies: 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.walk = func(int, activities.WalkInput) (activities.WalkResult, error) {
+				return found("", chunk("0-0", 4), chunk("0-1", 4), chunk("0-2", 4)), nil
+			}
+			w.copy = func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Chunk.ID != "0-0" {
+					return complete(in), nil
+				}
+				return test.copy(n, in)
+			}
+			more := []string{`"notify":"ada@example.org"`}
+			if test.request != "" {
+				more = append(more, test.request)
+			}
+			began := w.env.Now()
+			task, err := w.transfer(tree(more...))
+			if (err != nil) != (test.fails != "") {
+				t.Fatalf("err = %v", err)
+			}
+			if test.fails != "" && (task.Fatal == nil || task.Fatal.Kind != test.fails || task.Status != transfer.Failed) {
+				t.Errorf("task = %+v", task)
+			}
+			copies := 0
+			for _, c := range w.copied {
+				if c.Chunk.ID == "0-0" {
+					copies++
+				}
+			}
+			if copies != test.copies {
+				t.Errorf("%d copies, want %d", copies, test.copies)
+			}
+			if task.Progress.FilesFailed != test.failed {
+				t.Errorf("%d files failed, want %d", task.Progress.FilesFailed, test.failed)
+			}
+			if d := task.Completed.Sub(began); d < test.least {
+				t.Errorf("it took %s, less than %s", d, test.least)
+			}
+			if test.fails == fault.Permission && task.Progress.FilesDone != 11 {
+				t.Errorf("%d files done: everything else comes first", task.Progress.FilesDone)
+			}
+			// Once at the end; a full disk is told once in between.
+			mails := 1
+			if name == "full, then not" {
+				mails = 2
+			}
+			if len(w.mails) != mails {
+				t.Errorf("%d mails, want %d", len(w.mails), mails)
+			}
+		})
+	}
+}
+
+func TestTransferWaitsForACredential(t *testing.T) {
+	w := newWorld(t)
+	renewed := time.Time{}
+	w.probe = func(n int) (activities.ProbeResult, error) {
+		if renewed.IsZero() {
+			return activities.ProbeResult{}, errorOf(fault.Credential, "the proxy has expired")
+		}
+		return probed(""), nil
+	}
+	w.at(150*time.Second, func() {
+		if s := w.status(); s.Status != transfer.Inactive || !strings.Contains(s.Verdict, "the proxy has expired") {
+			t.Errorf("status = %+v", s)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.probes) != 3 { // at once, after 60 s, after 120 s
+			t.Errorf("%d looks", len(w.probes))
+		}
+		renewed = w.env.Now()
+		w.env.SignalWorkflow(TellCredentialRenewed, nil)
+	})
+	task, err := w.transfer(tree(`"notify":"ada@example.org"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := task.Completed.Sub(renewed); d > 10*time.Second {
+		t.Errorf("it went on %s after the renewal", d)
+	}
+	got := w.events()
+	if count(got, transfer.EventInactive) != 1 || count(got, transfer.EventActivated) != 1 || task.Progress.Faults != 1 {
+		t.Errorf("events = %v, %d faults", got, task.Progress.Faults)
+	}
+	if len(w.mails) != 2 || w.mails[0].Task.Status != transfer.Inactive || w.mails[1].Task.Status != transfer.Succeeded {
+		t.Errorf("mails = %+v", w.mails)
+	}
+}
+
+func TestTransferSuspendsAllCopiesForACredential(t *testing.T) {
+	w := newWorld(t)
+	w.copy = func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+		if n == 1 {
+			return blocked(1, fault.Credential, "certificate expired"), nil
+		}
+		return complete(in), nil
+	}
+	task, err := w.transfer(tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.probes) != 2 || task.Progress.FilesDone != 8 || len(w.finishes) != 1 {
+		t.Errorf("%d probes, %d finishes, task = %+v", len(w.probes), len(w.finishes), task)
+	}
+}
+
+func TestTransferDeadline(t *testing.T) {
+	w := newWorld(t)
+	w.copyTime = 24 * time.Hour
+	deadline := w.env.Now().Add(time.Hour)
+	w.at(time.Minute, func() {
+		later := deadline.Add(time.Hour)
+		w.update(TellModify, true, transfer.Change{Deadline: &later})
+		past := deadline.Add(-24 * time.Hour)
+		w.update(TellModify, false, transfer.Change{Deadline: &past})
+	})
+	task, err := w.transfer(tree(fmt.Sprintf(`"deadline":%q`, deadline.UTC().Format(time.RFC3339))))
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || app.Type() != ErrorTaskFailed {
+		t.Fatalf("err = %v", err)
+	}
+	if d := task.Completed.Sub(deadline.Add(time.Hour)); d < -time.Second || d > time.Minute {
+		t.Errorf("it ended %s after the deadline", d)
+	}
+	if !slices.Contains(w.events(), transfer.EventExpired) {
+		t.Errorf("events = %v", w.events())
+	}
+	if len(w.finishes) != 1 || !w.finishes[0].Abandon {
+		t.Errorf("finishes = %+v", w.finishes)
+	}
+}
+
+func TestTransferCancel(t *testing.T) {
+	for name, cancel := range map[string]func(*world){
+		"request": func(w *world) { w.env.CancelWorkflow() },
+		"update":  func(w *world) { w.update(TellCancel, true) },
+		"signal":  func(w *world) { w.env.SignalWorkflow(TellCancel, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.copyTime = time.Hour
+			w.at(time.Minute, func() { cancel(w) })
+			task, err := w.transfer(tree(`"notify":"ada@example.org"`))
+			if !temporal.IsCanceledError(err) {
+				t.Fatalf("err = %v", err)
+			}
+			if task.Status != transfer.Failed || task.Completed.Sub(task.Requested) > 2*time.Minute {
+				t.Errorf("task = %+v", task)
+			}
+			if len(w.finishes) != 1 || !w.finishes[0].Abandon || len(w.mails) != 1 {
+				t.Errorf("finishes = %+v, %d mails", w.finishes, len(w.mails))
+			}
+			if last := w.records[len(w.records)-1]; last.Task.Status != transfer.Failed {
+				t.Errorf("last record = %+v", last.Task)
+			}
+		})
+	}
+}
+
+func TestTransferContinuesAsNew(t *testing.T) {
+	w := newWorld(t)
+	w.walk = func(n int, in activities.WalkInput) (activities.WalkResult, error) {
+		if n == 1 {
+			return found("cursor-1", chunk("0-0", 4)), nil
+		}
+		return found("", chunk("1-0", 4)), nil
+	}
+	w.env.SetCurrentHistoryLength(10)
+	w.at(500*time.Millisecond, func() {
+		w.env.SetCurrentHistoryLength(defaultPolicies().DrainEvents)
+		label := "renamed"
+		w.update(TellModify, true, transfer.Change{Label: &label})
+	})
+	_, err := w.transfer(tree())
+	var next *workflow.ContinueAsNewError
+	if !errors.As(err, &next) || next.WorkflowType.Name != TypeTransfer {
+		t.Fatalf("err = %v", err)
+	}
+	var input json.RawMessage
+	payload := next.Input.Payloads[0]
+	input = payload.Data
+
+	w.again()
+	task, err := w.transfer(string(input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Progress.FilesDone != 8 || task.Label != "renamed" || len(w.probes) != 1 {
+		t.Errorf("%d probes, task = %+v", len(w.probes), task)
+	}
+	if count(w.events(), transfer.EventStarted) != 1 {
+		t.Errorf("events = %v", w.events())
+	}
+	for i, r := range w.records[1:] {
+		if len(w.records[i].Events) > 0 && len(r.Events) > 0 && r.Page == w.records[i].Page {
+			t.Errorf("page %d of the events was written twice", r.Page)
+		}
+	}
+}
+
+func TestTransferContinuesWhileIdle(t *testing.T) {
+	w := newWorld(t)
+	w.at(time.Second/2, func() { w.env.SignalWorkflow(TellPause, nil) })
+	began := w.env.Now()
+	_, err := w.transfer(tree())
+	if next := (*workflow.ContinueAsNewError)(nil); !errors.As(err, &next) {
+		t.Fatalf("err = %v", err)
+	}
+	if d := w.env.Now().Sub(began); d < 24*time.Hour || d > 25*time.Hour {
+		t.Errorf("after %s", d)
+	}
+}
+
+func TestTransferLiveTuning(t *testing.T) {
+	w := newWorld(t)
+	w.copyTime = time.Minute
+	w.at(10*time.Second, func() {
+		w.update(TellModify, true, transfer.Change{Tuning: &transfer.Policy{Concurrency: 3, Parallelism: 5, Pipelining: 7}})
+	})
+	if _, err := w.transfer(tree()); err != nil {
+		t.Fatal(err)
+	}
+	tuned := 0
+	for _, c := range w.copied {
+		if c.Schedule == 2 {
+			tuned++
+			if got := c.Chunk.Tuning; got.Concurrency != 3 || got.Parallelism != 5 || got.Pipelining != 7 {
+				t.Errorf("tuning = %+v", got)
+			}
+		}
+	}
+	if tuned != 2 {
+		t.Errorf("%d chunks were scheduled again", tuned)
+	}
+}
+
+func TestTransferWindow(t *testing.T) {
+	for policy, want := range map[string]int{"classic": 1, "auto": 2} { // of 4 sessions each; the budget is 8
+		t.Run(policy, func(t *testing.T) {
+			w := newWorld(t)
+			w.copyTime = time.Minute
+			w.walk = func(int, activities.WalkInput) (activities.WalkResult, error) {
+				return found("", chunk("0-0", 4), chunk("0-1", 4), chunk("0-2", 4), chunk("0-3", 4)), nil
+			}
+			w.at(30*time.Second, func() {
+				active := 0
+				for _, c := range w.status().Chunks {
+					if c.State == "active" {
+						active++
+					}
+				}
+				if active != want {
+					t.Errorf("%d chunks at once, want %d", active, want)
+				}
+			})
+			if _, err := w.transfer(tree(`"tuning":{"name":"` + policy + `"}`)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestTransferFallsBackToRelay(t *testing.T) {
+	block := func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+		if in.Options.Route == transfer.RouteThirdParty {
+			res := blocked(0, fault.Transient, "no data connection from 10.1.0.2 to 10.2.0.2:50001")
+			res.BlockedData = true
+			return res, nil
+		}
+		return complete(in), nil
+	}
+	w := newWorld(t)
+	w.copy = block
+	task, err := w.transfer(tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Route.Path != transfer.RouteRelay || w.probes[len(w.probes)-1].Rule != transfer.RouteRelay || task.Progress.FilesDone != 8 {
+		t.Errorf("task = %+v", task)
+	}
+	named := false
+	for _, r := range w.records {
+		for _, e := range r.Events {
+			named = named || e.Code == transfer.EventRoute && strings.Contains(e.Description, "10.2.0.2:50001")
+		}
+	}
+	if !named {
+		t.Error("no event says which channel was blocked")
+	}
+
+	w = newWorld(t)
+	w.copy = block
+	w.at(time.Hour, func() { w.env.CancelWorkflow() })
+	if task, err := w.transfer(tree(`"route":"third-party"`)); err == nil || task.Route.Path != transfer.RouteThirdParty {
+		t.Errorf("with the route fixed: task = %+v, err = %v", task, err)
+	}
+}
+
+func TestTransferDeleteExtra(t *testing.T) {
+	extras := func(errs int64) func(int, activities.WalkInput) (activities.WalkResult, error) {
+		return func(int, activities.WalkInput) (activities.WalkResult, error) {
+			res := found("", chunk("0-0", 4))
+			res.Extras, res.NExtras, res.Errors = []string{"extras/0"}, 3, errs
+			return res, nil
+		}
+	}
+	for name, test := range map[string]struct {
+		request string
+		walk    func(int, activities.WalkInput) (activities.WalkResult, error)
+		deleted bool
+		fails   bool
+	}{
+		"asked":       {`"delete_extra":true`, extras(0), true, false},
+		"not asked":   {`"delete_extra":false`, extras(0), false, false},
+		"too many":    {`"delete_extra":true,"max_delete":"2"`, extras(0), false, true},
+		"just enough": {`"delete_extra":true,"max_delete":"3"`, extras(0), true, false},
+		"walk errors": {`"delete_extra":true,"on_error":"skip"`, extras(1), false, true},
+		"empty source": {`"delete_extra":true`, func(int, activities.WalkInput) (activities.WalkResult, error) {
+			return activities.WalkResult{Extras: []string{"x"}, NExtras: 9}, nil
+		}, false, true},
+		"two steps":     {`"delete_extra":true`, extras(0), true, false},
+		"nothing extra": {`"delete_extra":true`, nil, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.walk = test.walk
+			w.delete = func(n int, in activities.DeleteInput) (activities.DeleteResult, error) {
+				if name == "two steps" && n == 1 {
+					return activities.DeleteResult{Deleted: 2, Cursor: "more"}, nil
+				}
+				return activities.DeleteResult{Deleted: 1}, nil
+			}
+			task, err := w.transfer(tree(test.request))
+			if (err != nil) != test.fails {
+				t.Fatalf("err = %v", err)
+			}
+			if (len(w.deletes) > 0) != test.deleted {
+				t.Errorf("deletes = %+v", w.deletes)
+			}
+			if name == "two steps" && (task.Progress.Deleted != 3 || w.deletes[1].Cursor != "more") {
+				t.Errorf("%d deleted, %+v", task.Progress.Deleted, w.deletes)
+			}
+		})
+	}
+}
+
+func TestTransferFinish(t *testing.T) {
+	w := newWorld(t)
+	w.copy = func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+		res := complete(in)
+		res.Late = n == 1
+		return res, nil
+	}
+	w.finish = func(n int, in activities.FinishInput) (activities.FinishResult, error) {
+		switch n {
+		case 1:
+			return activities.FinishResult{Wait: time.Minute, Cursor: "c"}, nil
+		case 2:
+			return activities.FinishResult{Verified: 3, Redo: []transfer.Chunk{chunk("redo-0", 1)}}, nil
+		}
+		return activities.FinishResult{Verified: 1}, nil
+	}
+	task, err := w.transfer(tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.finishes) != 3 || w.finishes[1].Cursor != "c" || w.finishes[2].Cursor != "" {
+		t.Errorf("finishes = %+v", w.finishes)
+	}
+	if n := len(w.copied); n != 3 || w.copied[2].Chunk.ID != "redo-0" {
+		t.Errorf("%d copies", n)
+	}
+	if d := task.Completed.Sub(task.Requested); d < time.Minute {
+		t.Errorf("it did not wait for the horizon: %s", d)
+	}
+}
+
+func TestTransferAsksTheWorkerOnTheHostOfABoundEnd(t *testing.T) {
+	w := newWorld(t)
+	w.probe = func(n int) (activities.ProbeResult, error) {
+		p := probed("")
+		p.Route.Queue = transfer.SiteQueue("lab1")
+		p.Elsewhere = n == 1
+		return p, nil
+	}
+	task, err := w.transfer(tree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.probes) != 2 || task.Route.Queue != transfer.SiteQueue("lab1") {
+		t.Errorf("%d probes, route %+v", len(w.probes), task.Route)
+	}
+	w = newWorld(t)
+	w.probe = func(int) (activities.ProbeResult, error) {
+		return activities.ProbeResult{Elsewhere: true, Route: transfer.Route{Queue: transfer.SiteQueue("lab1")}}, nil
+	}
+	if _, err := w.transfer(tree()); err == nil {
+		t.Error("workers that send one another away go unnoticed")
+	}
+}
