@@ -73,7 +73,7 @@ func (s *session) watch(ctx context.Context, svc transfer.Service, id transfer.T
 			}
 			// A look that fails is no news of the task: Wait knows better.
 			if task, err := svc.Task(ctx, id); err == nil && !ended(task) {
-				line.show(progressLine(task), s.Now())
+				line.show(withVerdict(task), s.Now())
 			}
 		}
 	}
@@ -86,11 +86,16 @@ func progressLine(t transfer.Task) string {
 	if p.Walking {
 		more = "+" // the totals still grow
 	}
-	parts := []string{
-		fmt.Sprintf("%3d%%", p.Percent()),
-		fmt.Sprintf("%d/%d%s files", p.FilesDone, p.Files, more),
-		fmt.Sprintf("%s/%s%s", transfer.FormatBytes(p.BytesDone+p.BytesInFlight), transfer.FormatBytes(p.Bytes), more),
-		transfer.FormatRate(p.Rate),
+	var parts []string
+	switch {
+	case t.Type == "DELETE":
+		parts = append(parts, fmt.Sprintf("%d deleted", p.Deleted))
+	case p.Files > 0:
+		parts = append(parts,
+			fmt.Sprintf("%3d%%", p.Percent()),
+			fmt.Sprintf("%d/%d%s files", p.FilesDone, p.Files, more),
+			fmt.Sprintf("%s/%s%s", transfer.FormatBytes(p.BytesDone+p.BytesInFlight), transfer.FormatBytes(p.Bytes), more),
+			transfer.FormatRate(p.Rate))
 	}
 	if p.ETA > 0 {
 		parts = append(parts, "ETA "+transfer.FormatDuration(time.Duration(p.ETA)))
@@ -98,13 +103,16 @@ func progressLine(t transfer.Task) string {
 	if p.Faults > 0 {
 		parts = append(parts, fmt.Sprintf("%d faults", p.Faults))
 	}
-	switch {
-	case t.Paused:
-		parts = append(parts, "paused")
-	case t.Status == transfer.Inactive || p.Files == 0:
-		parts = append(parts, sentence(t.Verdict))
-	}
 	return strings.Join(parts, "  ")
+}
+
+// withVerdict adds what is to be said of a task that does not simply go on.
+func withVerdict(t transfer.Task) string {
+	line := progressLine(t)
+	if t.Paused || t.Status == transfer.Inactive || line == "" || !t.AsOf.IsZero() {
+		line = strings.TrimSpace(line + "  " + sentence(t.Verdict))
+	}
+	return line
 }
 
 // liveLine shows a line on standard error: rewritten on a terminal, and now

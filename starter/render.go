@@ -100,10 +100,14 @@ func (s *session) printReport(t transfer.Task, chunks bool) error {
 	if p.Walking {
 		more = " found so far"
 	}
-	rows = append(rows,
-		[]string{"files", fmt.Sprintf("%d of %d%s%s", p.FilesDone, p.Files, more, counts(p))},
-		[]string{"bytes", fmt.Sprintf("%s of %s%s (%d of %d)", transfer.FormatBytes(p.BytesDone), transfer.FormatBytes(p.Bytes), more, p.BytesDone, p.Bytes)},
-		[]string{"rate", transfer.FormatRate(p.Rate)})
+	if t.Type == "DELETE" {
+		rows = append(rows, []string{"deleted", strconv.FormatInt(p.Deleted, 10)})
+	} else {
+		rows = append(rows,
+			[]string{"files", fmt.Sprintf("%d of %d%s%s", p.FilesDone, p.Files, more, counts(p))},
+			[]string{"bytes", fmt.Sprintf("%s of %s%s (%d of %d)", transfer.FormatBytes(p.BytesDone), transfer.FormatBytes(p.Bytes), more, p.BytesDone, p.Bytes)},
+			[]string{"rate", transfer.FormatRate(p.Rate)})
+	}
 	if p.ETA > 0 {
 		rows = append(rows, []string{"eta", transfer.FormatDuration(time.Duration(p.ETA))})
 	}

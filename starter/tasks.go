@@ -167,7 +167,13 @@ func (s *session) statusCommand() *cobra.Command {
 				t.Chunks = nil
 				return s.printJSON(t)
 			}
-			_, err = fmt.Fprintf(s.Stdout, "%s  %s  %s\n", state(t), strings.TrimSpace(progressLine(t)), sentence(t.Verdict))
+			var words []string
+			for _, w := range []string{state(t), strings.TrimSpace(progressLine(t)), sentence(t.Verdict)} {
+				if w != "" {
+					words = append(words, w)
+				}
+			}
+			_, err = fmt.Fprintln(s.Stdout, strings.Join(words, "  "))
 			return err
 		},
 	}
