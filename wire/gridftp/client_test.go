@@ -205,6 +205,7 @@ func TestListing(t *testing.T) {
 		fails  bool
 	}{
 		"MLSC":                                     {map[string]string{"MLSC": "250-Contents\n type=cdir; .\n type=file; a b\n type=dir; d\n250 End"}, []string{"a b", "d"}, false},
+		"MLSC in several replies":                  {map[string]string{"MLSC": "150-Contents\n type=file; a\n150 End\n150-Contents\n type=file; b\n150 End\n250-Contents\n type=cdir; .\n250 End"}, []string{"a", "b"}, false},
 		"MLSC with a line end in a name":           {map[string]string{"MLSC": "250-Contents\n type=cdir; .\n type=file; a\nb\n250 End"}, []string{"a\r\nb"}, false},
 		"MLSC with a forged end":                   {map[string]string{"MLSC": "250-Contents\n type=cdir; .\n type=file; a\n250 End\n type=file; b\n250 End"}, nil, true},
 		"MLSC with a way out":                      {map[string]string{"MLSC": "250-Contents\n type=cdir; .\n type=file; ../x\n250 End"}, nil, true},

@@ -123,7 +123,7 @@ func (c *control) setReadDeadline(t time.Time) error {
 }
 
 // readReply reads one reply. middle, when not nil, receives the middle lines
-// of positive replies. Any error is final, for the place in the stream is lost.
+// of preliminary and positive replies. Any error is final, for the place in the stream is lost.
 func (c *control) readReply(middle func(line string) error) (Reply, error) {
 	if err := c.broken(); err != nil {
 		return Reply{}, err

@@ -114,8 +114,10 @@ func (r Reply) Append(b []byte) []byte {
 // A ReplyParser puts replies together from their lines. The zero value is
 // ready; it is not for use by two goroutines.
 type ReplyParser struct {
-	// Middle, when set, is given each middle line of replies with a positive
-	// code instead of its being kept, so that a long listing costs no memory.
+	// Middle, when set, is given each middle line of preliminary and positive
+	// replies instead of its being kept, so that a long listing costs no
+	// memory: the Globus server answers MLSC with a 150 reply for every
+	// thousand entries but the last, which are in the 250 reply.
 	Middle func(code int, line string) error
 
 	reply Reply
@@ -153,7 +155,7 @@ func (p *ReplyParser) line(line string, inside bool) (Reply, bool, error) {
 	case own && sep == '-':
 		line = text
 	}
-	if p.Middle != nil && p.reply.Positive() {
+	if p.Middle != nil && (p.reply.Positive() || p.reply.Preliminary()) {
 		return Reply{}, false, p.Middle(p.reply.Code, line)
 	}
 	p.bytes += len(line)
