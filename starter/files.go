@@ -16,6 +16,9 @@ func (s *session) place(field, location, credential string) (transfer.Place, tra
 	if err != nil {
 		return transfer.Place{}, loc, fmt.Errorf("%s: %w", field, err)
 	}
+	if loc.Endpoint == transfer.Here {
+		return transfer.Place{}, loc, invalid(field, "names no host, and the workers are elsewhere", "write file://HOST/path, for a host where a worker runs")
+	}
 	return transfer.Place{Location: location, Owner: s.Owner, Credential: credential}, loc, nil
 }
 

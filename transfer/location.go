@@ -16,7 +16,7 @@ import (
 type Location struct {
 	// Endpoint is "scheme://host:port" with the scheme's default port filled
 	// in, "scheme://user@host:port" when a login name was given,
-	// "file://host", "file://" for a tree on no particular host, or the name
+	// "file://host", Here for a file URL without a host, or the name
 	// of an endpoint record ("user#dtn").
 	Endpoint string
 
@@ -34,6 +34,10 @@ type Location struct {
 var schemePorts = [...]struct{ scheme, port string }{
 	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"file", ""},
 }
+
+// Here is the endpoint of file URLs without a host. It means something only to
+// who wrote it: a request that others carry out has to name the host.
+const Here = "file://"
 
 const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, file://HOST/path or NAME:/path"
 
@@ -171,7 +175,7 @@ func parseAuthority(scheme, authority, defaultPort string) (string, *fault.Error
 		case user != "" || strings.Contains(hostport, ":"):
 			return "", invalid("", "a file URL has neither login name nor port", "write file://HOST/path")
 		case host == "" || host == "localhost": // RFC 8089, 2
-			return "file://", nil
+			return Here, nil
 		case !validHost(host):
 			return "", invalid("", fmt.Sprintf("%s is not a host name", quoteShort(host)), "write file://HOST/path")
 		}

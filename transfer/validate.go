@@ -161,6 +161,9 @@ func (r DeleteRequest) validatePaths() *fault.Error {
 
 func parseField(field, text string) (Location, *fault.Error) {
 	loc, err := parseLocation(text)
+	if err == nil && loc.Endpoint == Here {
+		err = invalid("", "names no host, and the workers are elsewhere", "write file://HOST/path, for a host where a worker runs")
+	}
 	if err != nil {
 		err.Path = field
 	}

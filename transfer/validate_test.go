@@ -71,6 +71,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"no destination", Request{Source: a + "/x"}, "destination", []string{"is empty"}},
 		{"unknown scheme", with(func(r *Request) { r.Source = "http://h/x" }), "source", []string{"http", "gsiftp://"}},
 		{"relative path", with(func(r *Request) { r.Destination = "dtn:x" }), "destination", []string{"relative", "dtn:/x"}},
+		{"file without a host", with(func(r *Request) { r.Source = "file:///data" }), "source", []string{"names no host", "file://HOST/path"}},
 		{"control character", with(func(r *Request) { r.Destination = b + "/a%0Db" }), "destination", []string{"U+000D"}},
 		{"item's field", items(Item{Source: a + "/x", Destination: b + "/x"}, Item{Source: a + "/../x", Destination: b + "/y"}), "items[1].source", []string{`".."`}},
 		{"same source and destination", Request{Source: a + "/x", Destination: "gsiftp://A:2811//x"}, "destination", []string{"same as the source"}},
@@ -174,6 +175,7 @@ func TestValidateDelete(t *testing.T) {
 	}{
 		{"nothing", DeleteRequest{}, "paths", "1 to 10000"},
 		{"bad location", DeleteRequest{Paths: []string{"dtn:/a", "/b"}}, "paths[1]", "endpoint"},
+		{"no host", DeleteRequest{Paths: []string{"file:///a"}}, "paths[0]", "names no host"},
 		{"two endpoints", DeleteRequest{Paths: []string{"dtn:/a", "tape:/b"}}, "paths[1]", "one endpoint"},
 		{"everything", DeleteRequest{Paths: []string{"gsiftp://h"}, Recursive: true}, "paths[0]", "everything"},
 		{"the whole home", DeleteRequest{Paths: []string{"dtn:/~/"}, Recursive: true}, "paths[0]", "everything"},
