@@ -1,0 +1,52 @@
+# What each target is for: README.md (demo, test) and CONTRIBUTING.md (the rest).
+
+# What outlives a run: unpacked Debian packages and the stock temporal command.
+CACHE := $(or $(GRIDFERRY_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gridferry)
+BIN := $(CURDIR)/bin
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+# As in integration/harness/build.go.
+TEMPORAL_CLI := v1.5.1
+
+# Real peers share two cores with their tests, so one package runs at a time.
+UNIT = $$(go list ./... | grep -v /integration)
+INTEGRATION = -p 1 -count 1 -timeout 30m ./integration/...
+
+export GRIDFERRY_CACHE := $(CACHE)
+
+.PHONY: demo test check bench soak build tools
+
+demo: build
+	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
+
+test: tools check build
+	go test -race -timeout 20m $(UNIT)
+	GRIDFERRY_BIN=$(BIN) go test -race $(INTEGRATION)
+	@# Without -race, which would compile the whole Temporal server once more.
+	cd standalone && GRIDFERRY_BIN=$(BIN) go test -count 1 ./...
+
+check:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt would change:" $$files; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go run $(WORKFLOWCHECK) -config .workflowcheck.yaml ./workflows/...
+	go test ./internal/imports
+
+bench: tools build
+	GRIDFERRY_BIN=$(BIN) go test -run '^$$' -bench . -timeout 60m ./...
+
+soak: tools build
+	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(INTEGRATION:30m=5h)
+
+build:
+	@echo "Building. The first time this compiles a Temporal server, which takes two cores about six minutes."
+	go build -o $(BIN)/ ./workers/gridferryd ./starter/gridferry
+	cd standalone && go build -o $(BIN)/gridferry-standalone .
+
+tools:
+	@./integration/debian.sh "$(CACHE)" chromium
+	@test -x "$(CACHE)/temporal-$(TEMPORAL_CLI)/temporal" || { \
+		echo "Installing the stock temporal command, once. It compiles a Temporal server of its own and takes some minutes."; \
+		mkdir -p "$(CACHE)/temporal-$(TEMPORAL_CLI)" && \
+		GOFLAGS= GOBIN="$(CACHE)/temporal-$(TEMPORAL_CLI)" go install github.com/temporalio/cli/cmd/temporal@$(TEMPORAL_CLI); }
