@@ -231,7 +231,7 @@ func contend(path, holder string) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-const rounds = 60
+const rounds = 30
 
 // Three processes open a store that does not exist yet, all at once, and then
 // fight over it.
