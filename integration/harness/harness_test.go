@@ -3,6 +3,7 @@ package harness_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -108,10 +109,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// listen reads what comes, one connection after the other.
 func listen(address string) {
 	l, err := net.Listen("tcp", address)
 	for err == nil {
-		_, err = l.Accept()
+		var conn net.Conn
+		if conn, err = l.Accept(); err == nil {
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
@@ -142,6 +148,27 @@ func TestNetwork(t *testing.T) {
 	b.Unblock()
 	if err := fromA(); err != nil {
 		t.Errorf("still blocked: %v", err)
+	}
+
+	const rate, size = 4 << 20, 2 << 20
+	b.Limit(rate)
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	if _, err := conn.Write(make([]byte, size)); err != nil {
+		t.Error(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != io.EOF { // once all has arrived
+		t.Error(err)
+	}
+	if took := time.Since(start); took < size*time.Second/rate/2 {
+		t.Errorf("%d bytes took %v at %d bytes a second", size, took, rate)
 	}
 }
 

@@ -31,6 +31,7 @@ func packages() map[string]string {
 		"ssh":                   "openssh-client",
 		"ssh-keygen":            "openssh-client",
 		"sshd":                  "openssh-server",
+		"tc":                    "iproute2",
 		"vsftpd":                "vsftpd",
 	}
 }

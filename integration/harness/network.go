@@ -28,6 +28,7 @@ type Host struct {
 	Address   string
 
 	network *Network
+	link    string // the bridge's end of its cable
 }
 
 // NewNetwork makes a network, or skips the test where that takes more rights
@@ -37,6 +38,7 @@ func NewNetwork(t testing.TB) *Network {
 	NeedRoot(t, "it makes network namespaces")
 	Need(t, "ip")
 	Need(t, "nft")
+	Need(t, "tc")
 	// Names of interfaces have 15 characters at most.
 	n := &Network{
 		t:      t,
@@ -66,9 +68,9 @@ func (n *Network) Host(name string) *Host {
 	n.run("ip", "netns", "add", h.Namespace)
 	n.t.Cleanup(func() { n.run("ip", "netns", "del", h.Namespace) })
 
-	link := fmt.Sprintf("%s.%d", n.id, n.hosts)
-	n.run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", h.Namespace)
-	n.run("ip", "link", "set", link, "master", n.id, "up")
+	h.link = fmt.Sprintf("%s.%d", n.id, n.hosts)
+	n.run("ip", "link", "add", h.link, "type", "veth", "peer", "name", "eth0", "netns", h.Namespace)
+	n.run("ip", "link", "set", h.link, "master", n.id, "up")
 	n.run("ip", "-n", h.Namespace, "addr", "add", h.Address+"/24", "dev", "eth0")
 	n.run("ip", "-n", h.Namespace, "link", "set", "eth0", "up")
 	n.run("ip", "-n", h.Namespace, "link", "set", "lo", "up")
@@ -103,6 +105,17 @@ func (h *Host) Block(from *Host) {
 func (h *Host) Unblock() {
 	h.network.t.Helper()
 	h.nft("flush ruleset")
+}
+
+// Limit slows the host's cable, each way, to a number of bytes a second, so that
+// a test can be sure to find a transfer under way.
+func (h *Host) Limit(rate int64) {
+	h.network.t.Helper()
+	// The burst is what a timer tick lets through; a smaller one would slow
+	// the cable further.
+	tbf := []string{"root", "tbf", "rate", fmt.Sprintf("%dbit", 8*rate), "burst", "256k", "latency", "50ms"}
+	h.network.run("tc", append([]string{"qdisc", "replace", "dev", h.link}, tbf...)...)
+	h.network.run("tc", append([]string{"-n", h.Namespace, "qdisc", "replace", "dev", "eth0"}, tbf...)...)
 }
 
 func (h *Host) nft(rule string) {
