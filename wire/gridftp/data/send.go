@@ -13,6 +13,10 @@ type SendOptions struct {
 	Parallelism int // connections to use, at least; more that are open are used too. 0 is 1
 	Block       int // bytes in a block, at most 256 KiB; 0 is that
 
+	// Shift is added to the offsets of blocks, for a part of a file that the
+	// receiver counts from its beginning.
+	Shift int64
+
 	// Close announces that the connections end with this file, and ends them.
 	// Otherwise they are kept for the next one.
 	Close bool
@@ -46,7 +50,7 @@ func (s *Set) send(ctx context.Context, source Source, config Config, o SendOpti
 	for _, c := range conns {
 		w.add(c)
 	}
-	job := &sending{watch: w, source: source, block: blockSize, conns: len(conns), progress: o.Progress}
+	job := &sending{watch: w, source: source, block: blockSize, conns: len(conns), shift: o.Shift, progress: o.Progress}
 	if o.Block > 0 && o.Block < blockSize {
 		job.block = o.Block
 	}
@@ -100,6 +104,7 @@ type sending struct {
 	file     *FileSource // source, when it can be read at several places at once
 	block    int
 	conns    int
+	shift    int64
 	end      Flags // beside the end of data
 	progress func(Range)
 	sent     atomic.Int64
@@ -176,7 +181,7 @@ func (j *sending) next(c *conn) (out []byte, off int64, n int, done bool, err er
 	if err != nil || n == 0 {
 		return buf[:0], 0, 0, done, err
 	}
-	Header{Count: int64(n), Offset: off}.Append(buf[:0])
+	Header{Count: int64(n), Offset: off + j.shift}.Append(buf[:0])
 	return buf[:HeaderSize+n], off, n, done, nil
 }
 
@@ -185,7 +190,7 @@ func (j *sending) next(c *conn) (out []byte, off int64, n int, done bool, err er
 const sendfileWorth = 64 << 10
 
 func (j *sending) sendfile(c *conn, off int64, n int) error {
-	head := Header{Count: int64(n), Offset: off}.Append(c.buffer()[:0])
+	head := Header{Count: int64(n), Offset: off + j.shift}.Append(c.buffer()[:0])
 	if _, err := c.Write(head); err != nil {
 		return err
 	}

@@ -188,7 +188,11 @@ func (s *Set) dial(ctx context.Context, config Config) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.secure(ctx, raw, config, gsi.DataClient)
+	c, err := s.secure(ctx, raw, config, gsi.DataClient)
+	if c != nil {
+		c.dialled = true
+	}
+	return c, err
 }
 
 // secure makes a raw connection one of the Set's.
@@ -249,10 +253,11 @@ type conn struct {
 	raw      net.Conn     // the socket under it
 	tcp      *net.TCPConn // the socket, when the bytes are in the clear; else nil
 
-	buf    []byte           // blockBuffer long once used
-	header [HeaderSize]byte // of the next block, as far as it has come
-	have   int              // bytes of header
-	spent  bool             // its sender announced to close it
+	buf     []byte           // blockBuffer long once used
+	header  [HeaderSize]byte // of the next block, as far as it has come
+	have    int              // bytes of header
+	dialled bool             // by this side
+	spent   bool             // its sender announced to close it
 }
 
 // blockBuffer is the size of a connection's buffer in bytes: a header and a
@@ -270,25 +275,25 @@ func (c *conn) buffer() []byte {
 }
 
 // lingerTime bounds how long a sender waits for the receiver to have read all.
-const lingerTime = 5 * time.Second
+const lingerTime = time.Second
 
-// finish ends a connection that was written to, after the last byte. Closing
-// it outright would be a reset if the peer sent anything meanwhile, such as TLS
-// session tickets, and a reset destroys what the peer has not yet read.
+// finish ends a connection that was written to, after the last byte. The one
+// who dialled a TLS connection may have been sent session tickets, which it
+// never read, and closing with something unread would be a reset, which can
+// destroy what the peer has not yet read: so it reads until the peer closes.
 func (c *conn) finish() error {
-	closer, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || c.tcp != nil {
 		return c.Close()
 	}
 	err := c.SetDeadline(time.Now().Add(lingerTime))
 	if err == nil {
-		err = closer.CloseWrite()
+		err = half.CloseWrite() // TLS's close_notify
 	}
-	if under, ok := c.raw.(*net.TCPConn); ok && err == nil && c.tcp == nil {
-		err = under.CloseWrite() // after TLS's close_notify
-	}
-	if err == nil {
-		drain(c.raw)
+	if under, ok := c.raw.(*net.TCPConn); ok && c.dialled && err == nil {
+		if err = under.CloseWrite(); err == nil {
+			drain(under)
+		}
 	}
 	return errors.Join(err, c.raw.Close())
 }

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gridferry/gridferry/wire/gridftp"
+	"github.com/gridferry/gridferry/wire/gsi"
+)
+
+// globusMapping is the user name of clients that leave it to the server.
+const globusMapping = ":globus-mapping:"
+
+func auth(s *session, mechanism string) gridftp.Reply {
+	switch {
+	case s.config.Credential == nil:
+		return gridftp.NewReply(502, "This server has no host certificate: only plain FTP logins are possible.")
+	case s.gss != nil || s.ready:
+		return gridftp.NewReply(503, "The session is authenticated already.")
+	case !strings.EqualFold(mechanism, "GSSAPI"):
+		return gridftp.NewReply(504, "Unknown authentication type.")
+	}
+	s.login = login{}
+	s.handshaking = true
+	return gridftp.NewReply(334, "Using authentication type; ADAT must follow.")
+}
+
+// adat carries out a whole handshake, of which its argument is the first token.
+func adat(s *session, arg string) gridftp.Reply {
+	if !s.handshaking {
+		return gridftp.NewReply(503, "Send AUTH first.")
+	}
+	s.handshaking = false
+	gss, err := gsi.ServerHandshake(&tokens{session: s, next: arg}, gsi.ServerConfig{
+		Credential: s.config.Credential, Trust: s.config.Trust,
+		MinVersion: s.config.MinTLS, MaxVersion: s.config.MaxTLS,
+	})
+	if err != nil {
+		// What was read as a token cannot be told from what was not.
+		s.leaving = true
+		s.log.Info("login refused", "error", err)
+		var refused *gsi.TrustError
+		if errors.As(err, &refused) {
+			return gridftp.NewReply(535, refused.Error())
+		}
+		return gridftp.NewReply(535, "GSSAPI Authentication failed: "+err.Error())
+	}
+	s.gss = gss
+	s.login.identity = gss.Peer().Identity
+	s.log = s.log.With("identity", s.login.identity)
+	// The reply itself is not protected yet.
+	if err := s.control.reply(gridftp.NewReply(235, "GSSAPI Authentication successful.")); err != nil {
+		s.cancel(errGone)
+	}
+	s.control.protect(gss)
+	return gridftp.Reply{}
+}
+
+// tokens is the handshake's view of the control channel.
+type tokens struct {
+	session *session
+	next    string // of an ADAT that was read already
+}
+
+func (t *tokens) WriteToken(token []byte) error {
+	return t.session.control.reply(gridftp.NewReply(335, "ADAT="+base64.StdEncoding.EncodeToString(token)))
+}
+
+func (t *tokens) ReadToken() ([]byte, error) {
+	arg := t.next
+	t.next = ""
+	if arg == "" {
+		req, err := t.session.await()
+		if err != nil {
+			return nil, err
+		}
+		if req.verb != "ADAT" || req.arg == "" {
+			return nil, fmt.Errorf("%.10q came where ADAT belongs", req.verb)
+		}
+		arg = req.arg
+	}
+	token, err := base64.StdEncoding.DecodeString(arg)
+	if err != nil {
+		return nil, errors.New("a token is not base64")
+	}
+	return token, nil
+}
+
+func user(s *session, name string) gridftp.Reply {
+	if s.ready {
+		return gridftp.NewReply(503, "You are already logged in.")
+	}
+	if s.gss == nil && !s.config.Anonymous && s.config.Password == nil {
+		return s.mustLogIn()
+	}
+	s.login.wanted = name
+	return gridftp.NewReply(331, "Password required for "+name+".")
+}
+
+func pass(s *session, password string) gridftp.Reply {
+	if s.ready {
+		return gridftp.NewReply(503, "You are already logged in.")
+	}
+	if s.login.wanted == "" {
+		return gridftp.NewReply(503, "Login with USER first.")
+	}
+	user, err := s.admit(s.login.wanted, password)
+	if err != nil {
+		s.log.Info("login refused", "wanted", s.login.wanted, "error", err)
+		s.login.wanted = ""
+		if s.refusals++; s.refusals >= maxRefusals {
+			s.leaving = true
+		}
+		return gridftp.NewReply(530, "Login incorrect. : "+err.Error())
+	}
+	s.login.user = user
+	s.ready = true
+	s.data.reset(s.gss != nil)
+	s.log.Info("logged in", "user", user)
+	return gridftp.NewReply(230, "User "+user+" logged in.")
+}
+
+// maxRefusals is how many wrong passwords a connection has.
+const maxRefusals = 3
+
+// admit says who a client is, by what this server's policies accept.
+func (s *session) admit(wanted, password string) (user string, err error) {
+	if s.gss != nil {
+		return s.mapped(wanted)
+	}
+	if s.config.Anonymous && (wanted == "anonymous" || wanted == "ftp") {
+		s.login.anonymous = true
+		return "anonymous", nil
+	}
+	if s.config.Password == nil || !s.config.Password(wanted, password) {
+		return "", errors.New("no such user and password here")
+	}
+	return wanted, nil
+}
+
+// mapped finds the gridmap's user for the session's identity.
+func (s *session) mapped(wanted string) (string, error) {
+	users, err := s.config.Gridmap.Users(s.login.identity)
+	if err != nil {
+		s.log.Error("gridmap", "error", err)
+		return "", errors.New("the gridmap cannot be read, see the server's log")
+	}
+	if len(users) == 0 {
+		return "", fmt.Errorf("Gridmap lookup failure: no entry for %q", s.login.identity)
+	}
+	user := users[0]
+	if wanted != globusMapping {
+		if !slices.Contains(users, wanted) {
+			return "", fmt.Errorf("the gridmap does not map %q to %q", s.login.identity, wanted)
+		}
+		user = wanted
+	}
+	if user != s.config.Account {
+		return "", fmt.Errorf("the gridmap maps %q to the user %q, but this server runs as %q and serves that user only", s.login.identity, user, s.config.Account)
+	}
+	return user, nil
+}
