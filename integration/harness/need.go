@@ -27,11 +27,13 @@ func packages() map[string]string {
 		"nft":                   "nftables",
 		"openssl":               "openssl",
 		"proftpd":               "proftpd-core",
+		"setpriv":               "util-linux",
 		"sftp":                  "openssh-client",
 		"ssh":                   "openssh-client",
 		"ssh-keygen":            "openssh-client",
 		"sshd":                  "openssh-server",
 		"tc":                    "iproute2",
+		"unshare":               "util-linux",
 		"vsftpd":                "vsftpd",
 	}
 }
