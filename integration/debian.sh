@@ -7,7 +7,7 @@
 # installed.
 set -euo pipefail
 
-cache=$1
+cache=$(realpath --canonicalize-missing "$1")
 shift
 packages=(
 	globus-gass-copy-progs globus-gridftp-server-progs globus-proxy-utils globus-gsi-cert-utils-progs
@@ -37,19 +37,22 @@ if ((${#missing[@]} + ${#wanted[@]} == 0)); then
 	exit 0
 fi
 if ((EUID != 0)); then
-	echo "Not root, so nothing is installed. Tests are skipped that need: ${missing[*]} ${wanted[*]}"
-	echo "As root: apt-get install ${missing[*]}"
+	echo "Not root, so nothing is installed. Tests are skipped that need one of these Debian packages: ${missing[*]} ${wanted[*]}"
 	exit 0
 fi
 
 export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
-if ! apt-cache show "${missing[@]}" "${wanted[@]}" >/dev/null 2>&1; then
-	"${apt[@]}" update </dev/null
-fi
+
+# fresh runs a command, and again with new package lists when it fails: there
+# may be none yet, or they may name what the mirror no longer has.
+fresh() {
+	"$@" </dev/null || { "${apt[@]}" update </dev/null && "$@" </dev/null; }
+}
+
 if ((${#missing[@]})); then
 	echo "Installing ${missing[*]}"
-	"${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null
+	fresh "${apt[@]}" install --no-install-recommends "${missing[@]}"
 fi
 if ((${#wanted[@]})); then
 	echo "Unpacking ${wanted[*]} into $cache/debian"
@@ -59,8 +62,9 @@ if ((${#wanted[@]})); then
 	# apt's own user must be able to write there.
 	chmod 755 "$downloads"
 	chown _apt "$downloads"
-	(cd "$downloads" && "${apt[@]}" download "${wanted[@]}" </dev/null)
-	for deb in "$downloads"/*.deb; do
+	cd "$downloads"
+	fresh "${apt[@]}" download "${wanted[@]}"
+	for deb in ./*.deb; do
 		dpkg --extract "$deb" "$cache/debian"
 	done
 	for package in "${wanted[@]}"; do
