@@ -16,6 +16,7 @@ import (
 
 const usage = `usage: gridferry-standalone COMMAND [flags]
 
+  demo       a whole site: moves a tree between two GridFTP servers and compares it
   temporal   a Temporal server and its Web UI, on one SQLite file or in memory
 
 Each command explains its flags with -h.
@@ -39,6 +40,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errors.New("no command given")
 	}
 	switch command, args := args[0], args[1:]; command {
+	case "demo":
+		return showDemo(ctx, args, stdout, stderr)
 	case "temporal":
 		return serveTemporal(ctx, args, stdout, stderr)
 	case "help", "-h", "--help":
