@@ -34,6 +34,8 @@ type copier struct {
 	ends *pair
 	log  *slog.Logger
 
+	parts partSizes
+
 	// Written before the senders start; files change under mu.
 	files []transfer.File
 
@@ -69,10 +71,13 @@ type copier struct {
 func newCopier(d *Data, in CopyInput, h *hold) *copier {
 	c := &copier{
 		d: d, in: in, hold: h, tuning: in.Chunk.Tuning, moving: map[int]int64{}, halted: make(chan struct{}),
-		log: slog.With("task", in.Task, "chunk", in.Chunk.ID, "epoch", h.epoch()),
+		log: d.logger().With("task", in.Task, "chunk", in.Chunk.ID, "epoch", h.epoch()),
 	}
 	c.changed = sync.NewCond(&c.mu)
 	c.led = &ledger{}
+	if c.parts = d.parts; c.parts == (partSizes{}) {
+		c.parts = defaultParts
+	}
 	return c
 }
 
@@ -629,6 +634,9 @@ func (c *copier) refuse(i int, err error, atSource bool) {
 	again := answer.Action == transfer.Again && answer.Last
 	r.Final = !again
 	delete(c.led.Partial, i)
+	if answer.Action == transfer.FailNow {
+		c.halt()
+	}
 	c.chore(func(ctx context.Context) {
 		c.clean(ctx, i)
 		c.mu.Lock()
@@ -641,9 +649,6 @@ func (c *copier) refuse(i int, err error, atSource bool) {
 			c.led.Results = append(c.led.Results, c.failedResult(i, r))
 		}
 		c.book.dirty = true
-		if answer.Action == transfer.FailNow {
-			c.halt()
-		}
 		c.changed.Broadcast()
 	})
 }
@@ -761,6 +766,9 @@ func (c *copier) close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
+	if err := c.hold.sure(ctx); err != nil {
+		c.fail(err)
+	}
 	c.mu.Lock()
 	if err := c.fatal; err != nil {
 		c.mu.Unlock()

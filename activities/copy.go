@@ -165,6 +165,9 @@ func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
 	// Half the heartbeat timeout: a copy has stopped before the server takes
 	// it for lost and lets a successor begin.
 	limit := heartbeatTimeout(ctx) / 2
+	if d.limit > 0 {
+		limit = d.limit
+	}
 	want := LeaseRequest{Task: in.Task, Chunk: in.Chunk.ID, Holder: d.Identity, TTL: 3 * limit}
 	for _, e := range []struct {
 		name string

@@ -6,6 +6,9 @@
 package activities
 
 import (
+	"log/slog"
+	"time"
+
 	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/endpoints"
 )
@@ -18,6 +21,18 @@ type Data struct {
 	Identity  string          // of this worker process, for leases and logs
 	Site      string          // the host whose bound endpoints this worker reaches; may be empty
 	Stopping  <-chan struct{} // closed when the worker drains: copies yield
+	Log       *slog.Logger    // nil is the default logger
+
+	// What tests have smaller. Zero is the default.
+	parts partSizes
+	limit time.Duration // how long a lease is good without renewal
+}
+
+func (d *Data) logger() *slog.Logger {
+	if d.Log != nil {
+		return d.Log
+	}
+	return slog.Default()
 }
 
 // Control holds the activities of the control queue, which touch no endpoint.

@@ -48,25 +48,29 @@ func taskElement(id transfer.TaskID) string {
 	return e
 }
 
-// taskOfKey returns the task that a key belongs to. Of a very long id it is
-// the element in the key; the task's facts have the id itself.
-func taskOfKey(key string) (transfer.TaskID, bool) {
+// elementOfKey returns the task's element of a key.
+func elementOfKey(key string) (element string, ok bool) {
 	rest, ok := strings.CutPrefix(key, tasksPrefix)
 	if !ok {
 		return "", false
 	}
-	escaped, _, ok := strings.Cut(rest, "/")
-	if !ok {
-		return "", false
-	}
-	if len(escaped) > longID {
-		return transfer.TaskID(escaped), true
-	}
-	id, err := url.PathUnescape(escaped)
-	return transfer.TaskID(id), err == nil
+	element, _, ok = strings.Cut(rest, "/")
+	return element, ok
 }
 
-func factsKey(id transfer.TaskID) string { return taskKey(id) + "facts" }
+// idOfElement undoes taskElement for all but very long ids, whose facts have
+// the id itself.
+func idOfElement(element string) transfer.TaskID {
+	id, err := url.PathUnescape(element)
+	if err != nil {
+		return transfer.TaskID(element)
+	}
+	return transfer.TaskID(id)
+}
+
+const factsName = "facts"
+
+func factsKey(id transfer.TaskID) string { return taskKey(id) + factsName }
 
 func walkPrefix(id transfer.TaskID, step int, run string) string {
 	return fmt.Sprintf("%swalk/%06d-%s/", taskKey(id), step, run)

@@ -10,30 +10,29 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// Large files go in parts, because servers confirm at best once a second what
-// they have, which on a fast line is more than may be sent again. What may be
-// lost to a kill is the part on its way and those not yet in the ledger.
-const (
-	partsFrom = 64 << 20  // files of this size and more go in parts
-	minPart   = 16 << 20  //
-	maxPart   = 256 << 20 //
-	partShare = 64        // of a file, when that is between the two
-
-	// partsAhead is how many parts are outstanding at most. The servers take
-	// one after the other, so a deeper queue risks nothing more, but a stopped
-	// worker's servers work it off to its end.
-	partsAhead = 8
-)
-
-// partSize is how much of a large file is risked at once, in bytes.
-func partSize(size int64) int64 {
-	part := (size/partShare + 1<<20 - 1) >> 20 << 20
-	return min(max(part, minPart), maxPart)
+// partSizes say how large files are cut, in bytes. They go in parts because
+// servers confirm at best once a second what they have, which on a fast line
+// is more than may be sent again. What may be lost to a kill is the part on its
+// way and those not yet in the ledger.
+type partSizes struct {
+	from     int64 // files of this size and more go in parts ...
+	share    int64 // ... of one of so many of the file ...
+	min, max int64 // ... within these
 }
+
+var defaultParts = partSizes{from: 64 << 20, share: 64, min: 16 << 20, max: 256 << 20}
+
+// of is how much of a file of that size is risked at once.
+func (p partSizes) of(size int64) int64 { return min(max((size+p.share-1)/p.share, p.min), p.max) }
+
+// partsAhead is how many parts are outstanding at most. The servers take one
+// after the other, so a deeper queue risks nothing more, but a stopped
+// worker's servers work it off to its end.
+const partsAhead = 8
 
 // inParts says whether file i goes in parts. The caller holds mu.
 func (c *copier) inParts(i int) bool {
-	if c.files[i].Size < partsFrom || !c.ends.dst.Caps().Ranges {
+	if c.files[i].Size < c.parts.from || !c.ends.dst.Caps().Ranges {
 		return false
 	}
 	return c.in.Options.Route != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
@@ -48,7 +47,7 @@ func (c *copier) missing(i int) []endpoints.Range {
 		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
 		c.led.Partial[i] = p
 	}
-	return p.Have.Missing(f.Size).Split(partSize(f.Size))
+	return p.Have.Missing(f.Size).Split(c.parts.of(f.Size))
 }
 
 // have notes that a range of file i is where it belongs. The caller holds mu.

@@ -109,7 +109,7 @@ func (c *Control) facts(ctx context.Context, workflow transfer.TaskID) (last Fac
 	prefix = tasksPrefix + prefix[:min(len(prefix), longID)]
 	var keys []string
 	err = c.Blobs.List(ctx, prefix, func(key string) error {
-		if strings.HasSuffix(key, "/facts") {
+		if strings.HasSuffix(key, "/"+factsName) {
 			keys = append(keys, key)
 		}
 		return nil
@@ -155,9 +155,9 @@ func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, e
 	}
 	var out SweepResult
 	begun := time.Now()
-	var task transfer.TaskID
+	var task string // the element of its keys
 	var doomed []string
-	old, seen := false, false
+	old := false
 	flush := func() error {
 		if len(doomed) == 0 {
 			return nil
@@ -170,11 +170,11 @@ func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, e
 		return err
 	}
 	err := c.Blobs.List(ctx, tasksPrefix, func(key string) error {
-		id, ok := taskOfKey(key)
-		if !ok || in.Cursor != "" && key < in.Cursor {
+		element, ok := elementOfKey(key)
+		if !ok || key < in.Cursor {
 			return nil
 		}
-		if !seen || id != task {
+		if element != task {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -183,10 +183,10 @@ func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, e
 				return errStep
 			}
 			var err error
-			if old, err = c.outlived(ctx, id, keep); err != nil {
+			if old, err = c.outlived(ctx, element, keep); err != nil {
 				return err
 			}
-			task, seen = id, true
+			task = element
 		}
 		if old {
 			doomed = append(doomed, key)
@@ -206,10 +206,10 @@ func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, e
 }
 
 // outlived says that the blobs of a task are of no more use.
-func (c *Control) outlived(ctx context.Context, task transfer.TaskID, keep time.Duration) (bool, error) {
-	workflow := task
+func (c *Control) outlived(ctx context.Context, element string, keep time.Duration) (bool, error) {
+	workflow := idOfElement(element)
 	begun := time.Time{}
-	if f, err := getOne[Facts](ctx, c.Blobs, factsKey(task)); err == nil {
+	if f, err := getOne[Facts](ctx, c.Blobs, tasksPrefix+element+"/"+factsName); err == nil {
 		workflow, begun = f.Workflow, f.Begun
 	} else if !fault.Is(err, fault.NotFound) {
 		return false, err
