@@ -31,6 +31,9 @@ type Config struct {
 	// to read; AnonymousWrites, to write too.
 	Anonymous, AnonymousWrites bool
 
+	// ReadOnly lets nobody write.
+	ReadOnly bool
+
 	// Password, when not nil, lets in who has a password. It crosses the
 	// network in the clear.
 	Password func(user, password string) bool

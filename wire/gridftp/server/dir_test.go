@@ -165,7 +165,9 @@ func (d *dir) Create(_ context.Context, p string, o server.CreateOptions) (serve
 func (d *dir) Mkdir(_ context.Context, p string) error {
 	return told("mkdir", p, d.root.Mkdir(at(p), 0o755))
 }
-func (d *dir) Remove(_ context.Context, p string) error { return told("remove", p, d.root.Remove(at(p))) }
+func (d *dir) Remove(_ context.Context, p string) error {
+	return told("remove", p, d.root.Remove(at(p)))
+}
 func (d *dir) Rename(_ context.Context, from, to string) error {
 	return told("rename", from, d.root.Rename(at(from), at(to)))
 }

@@ -102,12 +102,17 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s", e.Reason, e.Detail)
 }
 
-// reply structures the error as the Globus server does since release 13.
+// reply structures the error as the Globus server does since release 13; one
+// without a category or number is said in words.
 func (e *Error) reply() gridftp.Reply {
-	code, category := e.Code, e.Category
+	code := e.Code
 	if code == 0 {
 		code = 550
 	}
+	if e.Category == "" && e.Errno == 0 {
+		return gridftp.NewReply(code, e.Error())
+	}
+	category := e.Category
 	if category == "" {
 		category = gridftp.CategoryInternal
 	}

@@ -267,10 +267,20 @@ func (s *session) carryOut(verb, arg string, cmd command) gridftp.Reply {
 		return s.mustLogIn()
 	case cmd.argument && arg == "":
 		return gridftp.NewReply(501, "Syntax error in parameters or arguments.")
-	case cmd.changes && s.login.anonymous && !s.config.AnonymousWrites:
-		return (&Error{Category: gridftp.CategoryPermissionDenied, Reason: strings.ToLower(verb), Detail: "anonymous sessions may only read"}).reply()
+	case cmd.changes && (s.config.ReadOnly || s.login.anonymous && !s.config.AnonymousWrites):
+		return s.forbid(verb)
 	}
 	return cmd.run(s, arg)
+}
+
+// forbid refuses a command that would change something.
+func (s *session) forbid(verb string) gridftp.Reply {
+	who := "this server"
+	if !s.config.ReadOnly {
+		who = "an anonymous session"
+	}
+	s.data.close() // see refuseTransfer
+	return s.refuse(&Error{Category: gridftp.CategoryPermissionDenied, Reason: verb, Detail: who + " is for reading only"})
 }
 
 func (s *session) mustLogIn() gridftp.Reply {
