@@ -83,9 +83,10 @@ func (s *session) printReport(t transfer.Task, chunks bool) error {
 	if t.Owner != "" {
 		rows = append(rows, []string{"owner", printable(t.Owner)})
 	}
-	rows = append(rows, []string{"source", printable(t.Source)})
-	if t.Destination != "" {
-		rows = append(rows, []string{"destination", printable(t.Destination)})
+	for _, end := range [][]string{{"source", t.Source}, {"destination", t.Destination}} {
+		if end[1] != "" { // a deletion has but one
+			rows = append(rows, []string{end[0], printable(end[1])})
+		}
 	}
 	if t.Route.Path != "" {
 		rows = append(rows, []string{"route", fmt.Sprintf("%s (%s)", t.Route.Path, sentence(t.Route.Reason))})
@@ -108,11 +109,11 @@ func (s *session) printReport(t transfer.Task, chunks bool) error {
 			[]string{"bytes", fmt.Sprintf("%s of %s%s (%d of %d)", transfer.FormatBytes(p.BytesDone), transfer.FormatBytes(p.Bytes), more, p.BytesDone, p.Bytes)},
 			[]string{"rate", transfer.FormatRate(p.Rate)})
 	}
-	if p.ETA > 0 {
+	if p.ETA > 0 && !ended(t) {
 		rows = append(rows, []string{"eta", transfer.FormatDuration(time.Duration(p.ETA))})
 	}
 	rows = append(rows, []string{"faults", strconv.FormatInt(p.Faults, 10)})
-	if t.LastFault != nil {
+	if t.LastFault != nil && (t.Fatal == nil || t.LastFault.Message != t.Fatal.Message) {
 		rows = append(rows, []string{"last fault", describeFault(*t.LastFault)})
 	}
 	if t.Fatal != nil {

@@ -121,9 +121,9 @@ func (s *session) tasksCommand() *cobra.Command {
 func taskRow(t transfer.Task) []string {
 	what := t.Label
 	if what == "" {
-		what = t.Source
-		if t.Destination != "" {
-			what += " -> " + t.Destination
+		what = strings.Trim(t.Source+" -> "+t.Destination, " ->")
+		if t.Type == "DELETE" {
+			what = "delete " + what
 		}
 	}
 	return []string{

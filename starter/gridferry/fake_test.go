@@ -114,7 +114,7 @@ func (f *fake) chunks(req transfer.Request) []transfer.Chunk {
 func (f *fake) SubmitDelete(_ context.Context, id transfer.TaskID, req transfer.DeleteRequest) (transfer.TaskID, error) {
 	t := transfer.Task{
 		ID: id, Type: "DELETE", Status: transfer.Succeeded, Phase: transfer.PhaseDone, Verdict: "done", Owner: req.Owner, Label: req.Label,
-		Source: req.Paths[0], Requested: noon, Completed: noon.Add(time.Second), Deadline: noon.Add(time.Hour), Progress: transfer.Progress{Deleted: int64(len(req.Paths))},
+		Destination: req.Paths[0], Requested: noon, Completed: noon.Add(time.Second), Deadline: noon.Add(time.Hour), Progress: transfer.Progress{Deleted: int64(len(req.Paths))},
 	}
 	return id, f.store(fakeTask{Task: t, Delete: &req})
 }
