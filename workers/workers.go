@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -231,6 +232,7 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		throttle = 5 * time.Second
 	}
 	options.MaxHeartbeatThrottleInterval, options.DefaultHeartbeatThrottleInterval = throttle, throttle
+	options.Interceptors = []interceptor.WorkerInterceptor{&heartbeats{}}
 	w := worker.New(c.Client, queue(c, r), options)
 	w.RegisterActivity(data)
 	return w, nil
