@@ -27,9 +27,10 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	r.tell(dctx)
 	r.keepFinalRecord(dctx)
 	r.publish(dctx)
-	_, _ = workflow.AwaitWithTimeout(dctx, r.Policies.Cleanup, func() bool {
-		return r.errands == 0 && workflow.AllHandlersFinished(dctx)
-	})
+	quiet := func() bool { return r.errands == 0 && workflow.AllHandlersFinished(dctx) }
+	if !quiet() { // spares the timer where nobody is told
+		_, _ = workflow.AwaitWithTimeout(dctx, r.Policies.Cleanup, quiet)
+	}
 	task := r.status(dctx)
 	switch {
 	case err == nil:
