@@ -611,15 +611,20 @@ func (c *copier) trouble(i int, err error, atSource, lone bool) {
 	}
 	// A fault of the session, which its sender deals with.
 	c.temp.set(i)
-	if lone {
-		c.state[i] = toDo
-		c.busy--
-		delete(c.moving, i)
-		c.lone = slices.Insert(c.lone, 0, i)
-		c.changed.Broadcast()
+	c.handBack(turn{i: i, lone: lone})
+}
+
+// handBack returns a file to where its turn came from. The caller holds mu.
+func (c *copier) handBack(t turn) {
+	if !t.lone {
+		c.back(t.i)
 		return
 	}
-	c.back(i)
+	c.state[t.i] = toDo
+	c.busy--
+	delete(c.moving, t.i)
+	c.lone = slices.Insert(c.lone, 0, t.i)
+	c.changed.Broadcast()
 }
 
 // refuse sets aside a file that failed when it was tried alone. The caller

@@ -86,6 +86,8 @@ func listKey(id transfer.TaskID, list string, step int, run string, page int) st
 	return fmt.Sprintf("%s%s/%06d-%s/%06d", taskKey(id), list, step, run, page)
 }
 
+func extrasPrefix(id transfer.TaskID) string { return taskKey(id) + "extras/" }
+
 func ledgersPrefix(id transfer.TaskID) string { return taskKey(id) + "ledgers/" }
 
 func ledgerPrefix(id transfer.TaskID, chunk string) string { return ledgersPrefix(id) + chunk + "/" }

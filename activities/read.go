@@ -21,13 +21,14 @@ const (
 	ReadEvents  ReadWhat = "events"
 	ReadResults ReadWhat = "results"
 	ReadSheet   ReadWhat = "sheet"
+	ReadExtras  ReadWhat = "extras"
 )
 
 // ReadInput asks for a page of what is kept of a task.
 type ReadInput struct {
 	What  ReadWhat           `json:"what"`
 	Task  transfer.TaskID    `json:"task,omitempty"` // for a task, its id; otherwise the key of its blobs
-	Key   string             `json:"key,omitempty"`  // of a sheet: Chunk.Sheet
+	Key   string             `json:"key,omitempty"`  // of a sheet or a list of extras: Chunk.Sheet, WalkResult.Extras
 	Query transfer.TaskQuery `json:"query,omitzero"` // for tasks
 	Page  transfer.Page      `json:"page,omitzero"`  // for events, results and sheets
 }
@@ -39,10 +40,11 @@ type ReadResult struct {
 	Events  []transfer.Event  `json:"events,omitempty"`
 	Results []transfer.Result `json:"results,omitempty"`
 	Files   []transfer.File   `json:"files,omitempty"`
+	Extras  []string          `json:"extras,omitempty"` // paths, packed (transfer.PackName)
 	Next    string            `json:"next,omitempty"` // empty on the last page
 }
 
-// Read returns a page of events, results, a chunk's files, or tasks.
+// Read returns a page of events, results, a chunk's files, extras, or tasks.
 func (c *Control) Read(ctx context.Context, in ReadInput) (ReadResult, error) {
 	res, err := c.read(ctx, in)
 	return res, toTemporal(err)
@@ -68,6 +70,16 @@ func (c *Control) read(ctx context.Context, in ReadInput) (out ReadResult, err e
 		}
 		p := &pager{c: c, prefix: in.Key, same: func(key string) string { return key }}
 		out.Files, out.Next, err = page[transfer.File](ctx, p, in.Page)
+	case ReadExtras:
+		if !strings.HasPrefix(in.Key, extrasPrefix(in.Task)) {
+			return out, fault.New(fault.Invalid, "read", in.Key, "is no list of extras of the task")
+		}
+		p := &pager{c: c, prefix: in.Key, same: func(key string) string { return key }}
+		var names []extraName
+		names, out.Next, err = page[extraName](ctx, p, in.Page)
+		for _, n := range names {
+			out.Extras = append(out.Extras, n.Path)
+		}
 	default:
 		err = fault.New(fault.Invalid, "read", string(in.What), "is not kept")
 	}

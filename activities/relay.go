@@ -15,14 +15,17 @@ import (
 
 // relayLoop moves one file after the other through this process, streaming.
 func (c *copier) relayLoop(ctx context.Context) {
-	buf := make([]byte, relayBlock)
+	bufs := make([][]byte, relayBlocks)
+	for i := range bufs {
+		bufs[i] = make([]byte, relayBlock)
+	}
 	for {
 		t, ok := c.take()
 		if !ok {
 			return
 		}
 		c.mu.Lock()
-		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), buf: buf}
+		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), bufs: bufs}
 		c.mu.Unlock()
 		err := r.move(ctx, t)
 		c.mu.Lock()
@@ -46,8 +49,12 @@ func (c *copier) relayLoop(ctx context.Context) {
 	}
 }
 
-// relayBlock is how much a relay reads before it writes, in bytes.
-const relayBlock = 1 << 20
+// A relay reads blocks of this many bytes, and so many of them ahead of what it
+// writes.
+const (
+	relayBlock  = 1 << 20
+	relayBlocks = 3
+)
 
 // relay moves one file.
 type relay struct {
@@ -55,7 +62,7 @@ type relay struct {
 	i        int
 	f        transfer.File
 	path     string
-	buf      []byte
+	bufs     [][]byte
 	alg      string
 	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
 	atSource bool      // whose error move has returned
@@ -138,35 +145,76 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) err
 		return fault.Wrap(fault.Transient, "copy", r.f.Source, errLeaseLost)
 	}
 	r.atSource = false
-	out, err := c.ends.dst.Create(ctx, r.path, endpoints.CreateOptions{Size: r.f.Size, Offset: part.Off, Update: update})
+	out, err := c.ends.dst.Create(ctx, r.path, endpoints.CreateOptions{Size: part.Len(), Offset: part.Off, Update: update})
 	if err != nil {
 		return err
 	}
-	for left := part.Len(); left > 0; {
-		n, err := io.ReadFull(in, r.buf[:min(left, int64(len(r.buf)))])
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			r.atSource = true
-			return errors.Join(err, abort(out))
-		}
-		if r.hash != nil {
-			r.hash.Write(r.buf[:n])
-		}
-		if _, err := out.Write(r.buf[:n]); err != nil {
-			return errors.Join(err, abort(out))
-		}
-		left -= int64(n)
-		r.moved += int64(n)
-		c.mu.Lock()
-		c.moving[r.i] = r.moved
-		c.mu.Unlock()
+	if err := r.stream(ctx, in, out, part.Len()); err != nil {
+		return errors.Join(err, abort(out))
 	}
 	return out.Commit()
+}
+
+// stream moves n bytes. Reading and hashing go on while earlier bytes are
+// written.
+func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
+	type block struct {
+		b   []byte
+		err error
+	}
+	full := make(chan block, len(r.bufs))
+	free := make(chan []byte, len(r.bufs))
+	for _, b := range r.bufs {
+		free <- b
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(full)
+		for left := n; left > 0; {
+			var b []byte
+			select {
+			case b = <-free:
+			case <-stopped:
+				return
+			}
+			b = b[:min(left, relayBlock)]
+			_, err := io.ReadFull(in, b)
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil && r.hash != nil {
+				r.hash.Write(b)
+			}
+			full <- block{b, err}
+			if err != nil {
+				return
+			}
+			left -= int64(len(b))
+		}
+	}()
+	defer func() {
+		close(stopped)
+		for range full { // the buffers and the digest are ours again when it has ended
+		}
+	}()
+	for got := range full {
+		if got.err != nil {
+			r.atSource = true
+			return got.err
+		}
+		if _, err := out.Write(got.b); err != nil {
+			return err
+		}
+		r.moved += int64(len(got.b))
+		r.c.mu.Lock()
+		r.c.moving[r.i] = r.moved
+		r.c.mu.Unlock()
+		free <- got.b
+	}
+	return nil
 }
 
 // abort gives a write up. That this fails too is not worth a word: the name

@@ -243,10 +243,10 @@ func (r *sendRun) end(err error) bool {
 		if fl.out > 0 {
 			c.temp.set(i)
 		}
-		c.back(i)
+		c.handBack(turn{i: i, lone: r.turn.lone})
 	}
 	if r.first != nil {
-		c.back(r.first.i)
+		c.handBack(*r.first)
 	}
 	c.mu.Unlock()
 	if r.session != nil {
