@@ -41,7 +41,7 @@ type ReadResult struct {
 	Results []transfer.Result `json:"results,omitempty"`
 	Files   []transfer.File   `json:"files,omitempty"`
 	Extras  []string          `json:"extras,omitempty"` // paths, packed (transfer.PackName)
-	Next    string            `json:"next,omitempty"` // empty on the last page
+	Next    string            `json:"next,omitempty"`   // empty on the last page
 }
 
 // Read returns a page of events, results, a chunk's files, extras, or tasks.

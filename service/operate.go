@@ -106,8 +106,7 @@ func (s *Service) key(ctx context.Context, id transfer.TaskID) (transfer.TaskID,
 
 // Plan implements transfer.Service.
 func (s *Service) Plan(ctx context.Context, req transfer.Request) (transfer.Plan, error) {
-	now := time.Now()
-	if err := req.Normalised(now).Validate(now); err != nil {
+	if _, err := req.Checked(time.Now()); err != nil {
 		return transfer.Plan{}, err
 	}
 	out, err := s.operate(ctx, "plan", workflows.OperationInput{Plan: &req})

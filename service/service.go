@@ -58,8 +58,8 @@ func New(c client.Client, o Options) *Service {
 // Submit implements transfer.Service.
 func (s *Service) Submit(ctx context.Context, id transfer.TaskID, req transfer.Request) (transfer.TaskID, error) {
 	now := time.Now()
-	normal := req.Normalised(now)
-	if err := normal.Validate(now); err != nil {
+	normal, err := req.Checked(now)
+	if err != nil {
 		return "", err
 	}
 	return s.start(ctx, id, workflows.TypeTransfer, req, transfer.Task{

@@ -127,9 +127,9 @@ func describe(s Stats) string {
 		return fmt.Sprintf("all files over 250 MB, the smallest %s", FormatBytes(s.Min))
 	}
 	if s.smallMean() {
-		return fmt.Sprintf("%s with a mean of %s, not more than %d", countFiles(s.Files), FormatBytes(s.Mean()), ManyFiles)
+		return fmt.Sprintf("%s with a mean of %s, not more than %d", FormatFiles(s.Files), FormatBytes(s.Mean()), ManyFiles)
 	}
-	return fmt.Sprintf("%s, neither small on average nor all over 250 MB (mean %s, smallest %s)", countFiles(s.Files), FormatBytes(s.Mean()), FormatBytes(s.Min))
+	return fmt.Sprintf("%s, neither small on average nor all over 250 MB (mean %s, smallest %s)", FormatFiles(s.Files), FormatBytes(s.Mean()), FormatBytes(s.Min))
 }
 
 // tuneAuto gives each file the sockets it can use, keeps enough requests
@@ -166,11 +166,12 @@ func tuneAuto(s Stats, at Setting) Tuning {
 		t.Concurrency = int(min(int64(t.Concurrency), s.Files))
 		t.Pipelining = int(min(int64(t.Pipelining), (s.Files+int64(t.Concurrency)-1)/int64(t.Concurrency)))
 	}
-	t.Reason = fmt.Sprintf("auto: %s, mean %s: %s", countFiles(s.Files), FormatBytes(s.Mean()), why)
+	t.Reason = fmt.Sprintf("auto: %s, mean %s: %s", FormatFiles(s.Files), FormatBytes(s.Mean()), why)
 	return t
 }
 
-func countFiles(n int64) string {
+// FormatFiles counts files in words: "1 file", "304 files".
+func FormatFiles(n int64) string {
 	if n == 1 {
 		return "1 file"
 	}

@@ -59,6 +59,17 @@ func (r Request) Normalised(now time.Time) Request {
 	return r
 }
 
+// Checked returns the request normalised, or what is wrong with it, in the
+// words of what was asked rather than of what it was normalised to.
+func (r Request) Checked(now time.Time) (Request, error) {
+	if err := r.Validate(now); err != nil {
+		return r, err
+	}
+	normal := r.Normalised(now)
+	// Completed destinations may collide where those that were written do not.
+	return normal, normal.Validate(now)
+}
+
 // Validate says what cannot be right about a request, before anything is
 // contacted: an Invalid error that names the JSON field and what would be
 // right. now is the time of submission.

@@ -258,3 +258,17 @@ func TestCheckItem(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckedNamesTheCallersFields(t *testing.T) {
+	_, err := Request{Source: "gsiftp://a/x", Destination: "relative"}.Checked(noon)
+	if err == nil || !strings.Contains(err.Error(), "destination") || strings.Contains(err.Error(), "items[") {
+		t.Errorf("the shorthand's error does not name its field: %v", err)
+	}
+	_, err = Request{Items: []Item{
+		{Source: "gsiftp://a/1/x", Destination: "gsiftp://b/d/"},
+		{Source: "gsiftp://a/2/x", Destination: "gsiftp://b/d/"},
+	}}.Checked(noon)
+	if !fault.Is(err, fault.Invalid) {
+		t.Errorf("two files completed to one destination were let through: %v", err)
+	}
+}

@@ -220,11 +220,11 @@ func (r *run) startCopy(ctx workflow.Context, w *Work) {
 	t := w.Chunk.Tuning
 	r.event(ctx, transfer.Event{
 		Code: transfer.EventChunk, Chunk: w.Chunk.ID,
-		Description: fmt.Sprintf("%d files, %s: cc=%d p=%d pp=%d (%s)",
-			w.Chunk.Files, transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason),
+		Description: fmt.Sprintf("%s, %s: cc=%d p=%d pp=%d (%s)",
+			transfer.FormatFiles(w.Chunk.Files), transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason),
 	})
-	summary := fmt.Sprintf("chunk %s: %d files, %s, cc=%d p=%d pp=%d, %s",
-		w.Chunk.ID, w.Chunk.Files, transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason)
+	summary := fmt.Sprintf("chunk %s: %s, %s, cc=%d p=%d pp=%d, %s",
+		w.Chunk.ID, transfer.FormatFiles(w.Chunk.Files), transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason)
 	actx := workflow.WithActivityOptions(r.copies, copyActivityOptions(r.Probe.Route.Queue, r.Ends.Owner, summary))
 	copying := workflow.ExecuteActivity(actx, data.Copy, activities.CopyInput{
 		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Chunk: w.Chunk, Options: r.copyOptions(), Schedule: w.Schedules,
@@ -278,7 +278,7 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 		r.done(w, state)
 		r.event(ctx, transfer.Event{
 			Code: transfer.EventProgress, Chunk: w.Chunk.ID,
-			Description: fmt.Sprintf("%d files, %s done at %s", res.Files, transfer.FormatBytes(res.Bytes),
+			Description: fmt.Sprintf("%s, %s done at %s", transfer.FormatFiles(res.Files), transfer.FormatBytes(res.Bytes),
 				transfer.FormatRate(transfer.Rate(res.Bytes, res.Elapsed))),
 		})
 	case res.BlockedData && r.Rule == transfer.RouteAuto && r.Probe != nil && r.Probe.Route.Path == transfer.RouteThirdParty:

@@ -48,7 +48,7 @@ func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error)
 	}
 	if err != nil {
 		f := faultOf(ctx, err)
-		return OperationResult{}, temporal.NewNonRetryableApplicationError(f.Message, string(f.Kind), nil)
+		return OperationResult{}, temporal.NewNonRetryableApplicationError(f.Message, string(f.Kind), nil, f)
 	}
 	return out, nil
 }
@@ -68,8 +68,8 @@ const maxPlanned = 1000
 // plan walks as a transfer would, and moves nothing.
 func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 	now := workflow.Now(ctx)
-	req = req.Normalised(now)
-	if err := req.Validate(now); err != nil {
+	req, err := req.Checked(now)
+	if err != nil {
 		return nil, refusal(err)
 	}
 	src, err := transfer.ParseLocation(req.Items[0].Source)
@@ -121,7 +121,7 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 			p.Collisions = append(p.Collisions, f.Path+": "+f.Message)
 		}
 		for _, key := range res.Extras {
-			if err := planDeletes(ctx, p, key); err != nil {
+			if err := planDeletes(ctx, p, in.Task, key); err != nil {
 				return nil, err
 			}
 		}
@@ -134,8 +134,8 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 		}
 	}
 	p.Segmented = segments > 1
-	p.Description = fmt.Sprintf("%d files, %s in %d chunks, %s",
-		p.Progress.Files, transfer.FormatBytes(p.Progress.Bytes), len(p.Chunks), probe.Route.Reason)
+	p.Description = fmt.Sprintf("%s, %s in %d chunks, %s",
+		transfer.FormatFiles(p.Progress.Files), transfer.FormatBytes(p.Progress.Bytes), len(p.Chunks), probe.Route.Reason)
 	if p.Segmented {
 		p.Description += fmt.Sprintf("; sorted by size within each of %d segments, because the tree is too large to be sorted as a whole", segments)
 	}
@@ -143,20 +143,20 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 }
 
 // planDeletes adds the first names of a list of extras.
-func planDeletes(ctx workflow.Context, p *transfer.Plan, key string) error {
+func planDeletes(ctx workflow.Context, p *transfer.Plan, task transfer.TaskID, key string) error {
 	const most = 1000
 	if len(p.Deletes) >= most {
 		p.Truncated = true
 		return nil
 	}
-	in := activities.ReadInput{What: activities.ReadSheet, Key: key, Page: transfer.Page{Limit: most - len(p.Deletes)}}
+	in := activities.ReadInput{What: activities.ReadExtras, Task: task, Key: key, Page: transfer.Page{Limit: most - len(p.Deletes)}}
 	var res activities.ReadResult
 	actx := workflow.WithActivityOptions(ctx, controlOptions("read extras"))
 	if err := workflow.ExecuteActivity(actx, control.Read, in).Get(ctx, &res); err != nil {
 		return err
 	}
-	for _, f := range res.Files {
-		p.Deletes = append(p.Deletes, f.Dest)
+	for _, name := range res.Extras {
+		p.Deletes = append(p.Deletes, transfer.UnpackName(name))
 	}
 	p.Truncated = p.Truncated || res.Next != ""
 	return nil

@@ -140,8 +140,7 @@ func newTransferState(ctx workflow.Context, input json.RawMessage) (*State, erro
 	if err != nil {
 		return nil, err
 	}
-	req = req.Normalised(now)
-	if err := req.Validate(now); err != nil {
+	if req, err = req.Checked(now); err != nil {
 		return nil, err
 	}
 	src, err := transfer.ParseLocation(req.Items[0].Source)

@@ -265,7 +265,9 @@ func (r *run) deleteStep(ctx workflow.Context, in activities.DeleteInput) (curso
 
 // asError carries a fault found inside a result to where errors of activities
 // are decided.
-func asError(f transfer.Fault) error { return temporal.NewApplicationError(f.Message, string(f.Kind)) }
+func asError(f transfer.Fault) error {
+	return temporal.NewApplicationError(f.Message, string(f.Kind), f)
+}
 
 // finish verifies what was late, removes temporary names and sets the times of
 // directories. It reports true when files were found wrong and are to be
