@@ -5,7 +5,8 @@
 // # Paths
 //
 // A path is absolute, slash-separated, cleaned ("/", "/a/b", never "/a/" or
-// "/a/../b") and may hold any byte but NUL, CR and LF. A driver with a root
+// "/a/../b") and may hold any byte but NUL, CR and LF; where a protocol cannot
+// carry one of the others, the driver says Unsupported. A driver with a root
 // maps "/" to it and lets nothing, not even a symbolic link, lead outside.
 //
 // # Errors
@@ -43,7 +44,7 @@ type Entry struct {
 	Name    string    // last path element in a listing; the whole path from Stat
 	Type    Type      //
 	Size    int64     // bytes; 0 for anything but a file
-	ModTime time.Time // UTC; zero when the storage does not tell
+	ModTime time.Time // UTC; zero when the storage does not tell, or not to the second
 	Mode    uint32    // permission bits (07777); 0 when the storage does not tell
 	Target  string    // of a symbolic link, as written in it
 }
@@ -51,16 +52,19 @@ type Entry struct {
 // Caps says what a storage can do. It is learned once, when the storage is
 // opened, and does not change while it is open.
 type Caps struct {
-	Kind       string   // driver name: "posix", "gridftp", ...
-	Server     string   // what the server calls itself; empty when there is none
-	StreamOnly bool     // no out-of-order writes: concurrency is the only tuning (CACM: stream mode)
-	Ranges     bool     // CreateOptions.Offset may be other than 0
-	Times      bool     // TimeSetter works
-	Modes      bool     // ModeSetter works
-	Links      bool     // Linker works
-	Checksums  []string // algorithms the storage computes where the data is, strongest first: "sha256", "md5", ...
-	FoldsCase  bool     // names equal but for case are the same name
-	MaxName    int      // longest name in bytes; 0 is unknown
+	Kind       string // driver name: "posix", "gridftp", ...
+	Server     string // what the server calls itself; empty when there is none
+	StreamOnly bool   // no out-of-order writes: concurrency is the only tuning (CACM: stream mode)
+	Ranges     bool   // CreateOptions.Offset may be other than 0
+	Times      bool   // TimeSetter works
+	Modes      bool   // ModeSetter works
+	Links      bool   // Linker works
+	// ResolvesLinks: targets of links are kept and told of as absolute paths,
+	// and links that lead nowhere are neither made nor seen (Globus's servers).
+	ResolvesLinks bool
+	Checksums     []string // algorithms the storage computes where the data is, strongest first: "sha256", "md5", ...
+	FoldsCase     bool     // names equal but for case are the same name
+	MaxName       int      // longest name in bytes; 0 is unknown
 }
 
 // Storage is an opened endpoint: one identity at one place. It may be used by
@@ -84,7 +88,8 @@ type Storage interface {
 	Open(ctx context.Context, path string, offset, length int64) (io.ReadCloser, error)
 
 	// Create opens the file at path for writing. The caller ends with exactly
-	// one of Commit and Abort.
+	// one of Commit and Abort. What a server refuses only when it is sent
+	// bytes, Write or Commit returns.
 	Create(ctx context.Context, path string, opts CreateOptions) (Writer, error)
 
 	// Mkdir makes one directory; its parent must exist. Exists when the name
@@ -172,7 +177,7 @@ type ThirdParty interface {
 	// Concurrency is several Sends at once.
 	//
 	// done is called exactly once for every file taken from next, in that
-	// order, from one goroutine. progress, when not nil, is called as markers
+	// order, from one goroutine, which need not be next's. progress, when not nil, is called as markers
 	// arrive. When Send returns an error, files that were taken and not
 	// proven done have had their done with Sent.Err or Sent.Suspect set; the
 	// error says what ended the run.

@@ -1,0 +1,142 @@
+package gridftp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/memory"
+	"github.com/gridferry/gridferry/fault"
+	wire "github.com/gridferry/gridferry/wire/gridftp"
+)
+
+func TestTeamTakesTurns(t *testing.T) {
+	d := New(Config{})
+	t.Cleanup(d.Close)
+	team := d.team([]string{"a", "b", "c"})
+	if d.team([]string{"a", "b", "c"}) != team {
+		t.Error("the same servers are two teams")
+	}
+	now := time.Now()
+	orders := func(n int) (got []string) {
+		for range n {
+			got = append(got, strings.Join(team.order(now), ""))
+		}
+		return got
+	}
+	if got := orders(4); !slices.Equal(got, []string{"abc", "bca", "cab", "abc"}) {
+		t.Errorf("orders %v", got)
+	}
+	team.judge("c", false, now)
+	if got := orders(3); !slices.Equal(got, []string{"bac", "abc", "abc"}) {
+		t.Errorf("with one that failed: %v", got)
+	}
+	team.judge("c", true, now)
+	if got := orders(1); !slices.Equal(got, []string{"bca"}) {
+		t.Errorf("when it is well again: %v", got)
+	}
+	team.judge("a", false, now)
+	now = now.Add(rest + time.Second)
+	if got := orders(2); !slices.Equal(got, []string{"cab", "abc"}) {
+		t.Errorf("after a rest: %v", got)
+	}
+}
+
+func TestOpenWithoutAServer(t *testing.T) {
+	d := New(Config{Timeouts: wire.Timeouts{Dial: 5 * time.Second}})
+	t.Cleanup(d.Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	l.Close()
+	rec := endpoints.Record{Name: "lab#dtn", Kind: Kind, Scheme: "ftp", Servers: []string{nobody}}
+	_, err = d.Open(t.Context(), rec, Identity{})
+	if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "lab#dtn ("+nobody+")") {
+		t.Errorf("nobody listens: %v", err)
+	}
+	rec.Scheme = "gsiftp"
+	if _, err := d.Open(t.Context(), rec, Identity{}); !fault.Is(err, fault.Credential) {
+		t.Errorf("no credential: %v", err)
+	}
+	rec.Scheme = "gopher"
+	if _, err := d.Open(t.Context(), rec, Identity{}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a scheme of another kind: %v", err)
+	}
+}
+
+func TestReaches(t *testing.T) {
+	full := &Storage{name: "full"}
+	plain := &Storage{name: "plain", caps: endpoints.Caps{StreamOnly: true}}
+	if err := full.Reaches(full); err != nil {
+		t.Error(err)
+	}
+	for what, err := range map[string]error{
+		"to plain FTP":    full.Reaches(plain),
+		"from plain FTP":  plain.Reaches(full),
+		"to another kind": full.Reaches(memory.NewDisk(memory.Options{}).Open()),
+	} {
+		if !fault.Is(err, fault.Unsupported) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// fakeRun is a sendRun of n files, with the outcomes it has told of.
+func fakeRun(n int) (*sendRun, *[]endpoints.Sent) {
+	var told []endpoints.Sent
+	r := &sendRun{src: &Storage{name: "src"}, dst: &Storage{name: "dst"}, done: func(s endpoints.Sent) { told = append(told, s) }}
+	for i := range n {
+		r.taken = append(r.taken, endpoints.Send{Source: fmt.Sprint("/s", i), Dest: fmt.Sprint("/d", i), Size: 10, Key: 100 + i})
+	}
+	return r, &told
+}
+
+func TestFinishTellsOfEveryFile(t *testing.T) {
+	gone := refusal(550, "No such file")
+	r, told := fakeRun(5)
+	r.ended(wire.Outcome{Index: 0, Bytes: 10})
+	r.ended(wire.Outcome{Index: 1, Bytes: -1})
+	r.ended(wire.Outcome{Index: 2, Err: gone, Suspect: true})
+	r.ended(wire.Outcome{Index: 3, Suspect: true})
+	err := r.finish(t.Context(), &wire.PipelineError{Side: wire.SourceSide, Index: 2, Err: gone})
+	if !fault.Is(err, fault.NotFound) {
+		t.Errorf("the run ended with %v", err)
+	}
+	if len(*told) != 5 {
+		t.Fatalf("told of %d files", len(*told))
+	}
+	for i, s := range *told {
+		good := i < 2
+		if s.Key != 100+i || s.Suspect == good || (s.Err != nil) != (i == 2) || s.AtSource != (i == 2) || good && s.Bytes != 10 {
+			t.Errorf("file %d: %+v", i, s)
+		}
+	}
+}
+
+func TestFinishRecognisesABlockedChannel(t *testing.T) {
+	for what, c := range map[string]struct {
+		err     error
+		moved   bool
+		blocked bool
+	}{
+		"not one byte":      {&wire.StallError{First: true}, false, true},
+		"refused by a peer": {refusal(425, "Can't open data connection."), false, true},
+		"broke later":       {refusal(426, "Connection closed."), true, false},
+		"stalled later":     {&wire.StallError{}, true, false},
+	} {
+		r, told := fakeRun(2)
+		r.anybyte = c.moved
+		r.ended(wire.Outcome{Index: 0, Err: c.err, Suspect: true})
+		err := r.finish(t.Context(), &wire.PipelineError{Index: 0, Err: c.err})
+		if !fault.Is(err, fault.Transient) || errors.Is(err, endpoints.ErrDataBlocked) != c.blocked || len(*told) != 2 {
+			t.Errorf("%s: %v, told of %d", what, err, len(*told))
+		}
+	}
+}
