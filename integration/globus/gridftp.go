@@ -8,6 +8,7 @@ package globus
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -44,6 +45,7 @@ type Options struct {
 
 	Identities []string // DNs that may log in; Identity alone when nil
 	Plain      bool     // ftp:// with no GSI: anonymous, or PlainUser
+	Account    string   // whom identities are mapped to; whoever runs the test when empty. Another wants root
 	Root       string   // the only tree it serves; a new directory when empty
 	Address    string   // listens here, for control and data; 127.0.0.1 when empty
 	Namespace  string   // network namespace to run in
@@ -55,19 +57,24 @@ type Options struct {
 type Server struct {
 	*harness.Process
 
-	Host  string // as in Options.Address
-	Port  int    // of the control channel
-	Root  string // the tree; paths on the wire are paths of this machine
-	plain bool
-	dir   string // configuration and logs
-	t     testing.TB
+	Host string // as in Options.Address
+	Port int    // of the control channel
+	Root string // the tree; paths on the wire are paths of this machine
+
+	account string // Options.Account
+	plain   bool
+	dir     string // configuration and logs
+	t       testing.TB
 }
 
 // NewServer starts a GridFTP server and waits until it answers.
 func NewServer(t testing.TB, o Options) *Server {
 	t.Helper()
 	program := harness.Need(t, "globus-gridftp-server")
-	s := &Server{t: t, Host: o.Address, Port: harness.FreePort(t), Root: o.Root, plain: o.Plain, dir: t.TempDir()}
+	s := &Server{t: t, Host: o.Address, Port: harness.FreePort(t), Root: o.Root, account: o.Account, plain: o.Plain, dir: t.TempDir()}
+	if s.account == "" {
+		s.account = s.runner().Username
+	}
 	if s.Host == "" {
 		s.Host = "127.0.0.1"
 	}
@@ -130,7 +137,7 @@ func (s *Server) conf() []string {
 }
 
 func (s *Server) plainConf() []string {
-	u := s.account()
+	u := s.runner()
 	s.write("passwd", fmt.Sprintf("%s:%s:%s:%s::%s:/bin/sh\n", PlainUser, plainPasswordDES, u.Uid, u.Gid, s.Root))
 	return []string{"allow_anonymous 1", "anonymous_user " + u.Username, "pw_file " + s.path("passwd"), "auth_level 0"}
 }
@@ -161,7 +168,7 @@ func (s *Server) Allow(dn string) {
 	s.t.Helper()
 	f, err := os.OpenFile(s.path("gridmap"), os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
-		_, err = fmt.Fprintf(f, "%q %s\n", dn, s.account().Username)
+		_, err = fmt.Fprintf(f, "%q %s\n", dn, s.account)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
@@ -169,7 +176,7 @@ func (s *Server) Allow(dn string) {
 	}
 }
 
-func (s *Server) account() *user.User {
+func (s *Server) runner() *user.User {
 	u, err := user.Current()
 	if err != nil {
 		s.t.Fatal(err)
@@ -201,6 +208,26 @@ func (s *Server) Path(name string) string { return filepath.Join(s.Root, name) }
 
 // SessionLog is the server's account of every session: commands and replies.
 func (s *Server) SessionLog() string { return s.read("server.log") }
+
+// SessionLogFrom is SessionLog without its first n bytes, for those who look
+// often.
+func (s *Server) SessionLogFrom(n int64) string {
+	f, err := os.Open(s.path("server.log"))
+	if os.IsNotExist(err) {
+		return ""
+	}
+	var rest []byte
+	if err == nil {
+		defer f.Close()
+		if _, err = f.Seek(n, io.SeekStart); err == nil {
+			rest, err = io.ReadAll(f)
+		}
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(rest)
+}
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 
