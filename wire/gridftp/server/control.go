@@ -91,11 +91,14 @@ func (c *control) session() *gsi.Session {
 	return c.gss
 }
 
-// protect makes everything from now on protected.
-func (c *control) protect(gss *gsi.Session) {
+// protect sends a last reply in the clear, and makes everything after it
+// protected. Both are one step: the client may answer before it returns.
+func (c *control) protect(gss *gsi.Session, last gridftp.Reply) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.put(last)
 	c.gss = gss
+	return c.flush()
 }
 
 // reply sends a reply.

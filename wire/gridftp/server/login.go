@@ -51,11 +51,9 @@ func adat(s *session, arg string) gridftp.Reply {
 	s.gss = gss
 	s.login.identity = gss.Peer().Identity
 	s.log = s.log.With("identity", s.login.identity)
-	// The reply itself is not protected yet.
-	if err := s.control.reply(gridftp.NewReply(235, "GSSAPI Authentication successful.")); err != nil {
+	if err := s.control.protect(gss, gridftp.NewReply(235, "GSSAPI Authentication successful.")); err != nil {
 		s.cancel(errGone)
 	}
-	s.control.protect(gss)
 	return gridftp.Reply{}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -662,3 +663,5 @@ func TestMarkersWhileStoring(t *testing.T) {
 		t.Errorf("ended by %v", last)
 	}
 }
+
+var loopback = netip.MustParseAddr("127.0.0.1")
