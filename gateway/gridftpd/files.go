@@ -264,7 +264,7 @@ func (f *files) Create(ctx context.Context, p string, o server.CreateOptions) (s
 	if err != nil {
 		return nil, refusal(err)
 	}
-	if at, ok := w.(io.WriterAt); ok {
+	if at, ok := w.(io.WriterAt); ok && !f.storage.Caps().StreamOnly {
 		return &anywhere{w, at}, nil
 	}
 	return &forward{w, data.NewOrdered(refusing{w}, o.Offset, maxEarly)}, nil
