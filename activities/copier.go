@@ -48,9 +48,11 @@ type copier struct {
 	touched bitmap // may have been written under its own name
 	next    int    // files before it have had their first turn
 	redo    []int
-	lone    []int // to be tried one at a time, after everything else
-	busy    int   // files under way
-	senders int   // loops that are alive
+	quiet   map[int]time.Time // not to be done again before
+	dropped time.Time         // when a pair of sessions was last dropped
+	lone    []int             // to be tried one at a time, after everything else
+	busy    int               // files under way
+	senders int               // loops that are alive
 	tuning  transfer.Tuning
 	chores  []func(context.Context)
 	moving  map[int]int64 // bytes of files under way, as far as is known
@@ -70,7 +72,7 @@ type copier struct {
 
 func newCopier(d *Data, in CopyInput, h *hold) *copier {
 	c := &copier{
-		d: d, in: in, hold: h, tuning: in.Chunk.Tuning, moving: map[int]int64{}, halted: make(chan struct{}),
+		d: d, in: in, hold: h, tuning: in.Chunk.Tuning, moving: map[int]int64{}, quiet: map[int]time.Time{}, halted: make(chan struct{}),
 		log: d.logger().With("task", in.Task, "chunk", in.Chunk.ID, "epoch", h.epoch()),
 	}
 	c.changed = sync.NewCond(&c.mu)
@@ -211,6 +213,11 @@ const helpers = 8
 // the predecessor still has under way can be renamed over what comes now.
 func (c *copier) inherit(ctx context.Context) error {
 	suspects := c.prev.suspects()
+	if len(suspects) > 0 {
+		if err := sleep(ctx, time.Until(c.prev.Updated.Add(c.quietTime()))); err != nil {
+			return err
+		}
+	}
 	caps := c.ends.dst.Caps()
 	var mu sync.Mutex
 	var first error
@@ -357,6 +364,7 @@ func (c *copier) move(ctx context.Context) {
 	}
 	senders.Wait()
 	chores.Wait()
+	c.cleanAgain(ctx)
 }
 
 // help runs chores until there can be no more.
@@ -386,10 +394,8 @@ func (c *copier) front() (i int, lone, ok bool) {
 		return 0, false, false
 	}
 	hasty := c.in.Options.OnError == transfer.OnErrorFail && len(c.lone) > 0
-	for !hasty && len(c.redo) > 0 {
-		i := c.redo[0]
-		c.redo = c.redo[1:]
-		if c.state[i] == toDo {
+	if !hasty {
+		if i, ok := c.quietOf(&c.redo); ok {
 			return i, false, true
 		}
 	}
@@ -411,9 +417,10 @@ func (c *copier) front() (i int, lone, ok bool) {
 			return i, false, true
 		}
 	}
-	if c.busy == 0 && len(c.lone) > 0 {
-		i := c.lone[0]
-		c.lone = c.lone[1:]
+	if c.busy > 0 {
+		return 0, false, false
+	}
+	if i, ok := c.quietOf(&c.lone); ok {
 		if c.files[i].Link != "" {
 			c.start(i)
 			c.chore(func(ctx context.Context) { c.makeLink(ctx, i) })
@@ -423,6 +430,83 @@ func (c *copier) front() (i int, lone, ok bool) {
 	}
 	return 0, false, false
 }
+
+// defaultQuiet is how long a file that was under way on a dropped session is
+// left alone. Seen: a server that had the command already made the name after
+// we had removed it, some milliseconds later. It hears of a closed connection
+// as soon as it looks; a lost one is another matter, see late.
+const defaultQuiet = 2 * time.Second
+
+// quietTime is defaultQuiet, but for tests.
+func (c *copier) quietTime() time.Duration {
+	if c.d.quiet > 0 {
+		return c.d.quiet
+	}
+	return defaultQuiet
+}
+
+// quietOf takes the first file of a list that may be done again now. The caller
+// holds mu.
+func (c *copier) quietOf(list *[]int) (int, bool) {
+	now := time.Now()
+	var soonest time.Time
+	for n, i := range *list {
+		until := c.quiet[i]
+		if now.Before(until) {
+			if soonest.IsZero() || until.Before(soonest) {
+				soonest = until
+			}
+			continue
+		}
+		delete(c.quiet, i)
+		*list = slices.Delete(*list, n, n+1)
+		return i, true
+	}
+	if !soonest.IsZero() {
+		time.AfterFunc(soonest.Sub(now), func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.changed.Broadcast()
+		})
+	}
+	return 0, false
+}
+
+// suspect notes that a file was under way on sessions that are dropped now.
+// lost says that the servers may not have heard of it: what they were told may
+// then still be done after the file was done again, so it is verified once
+// more at the end of the task. The caller holds mu.
+func (c *copier) suspect(i int, lost bool) {
+	now := time.Now()
+	c.temp.set(i)
+	c.dropped = now
+	c.quiet[i] = now.Add(c.quietTime())
+	if lost {
+		c.led.Late = append(c.led.Late, late{File: i, Epoch: c.hold.epoch(), Since: now.UTC()})
+	}
+}
+
+// cleanAgain removes once more, when all is quiet, what refused files may have
+// left: a server may have made the name just after it was removed.
+func (c *copier) cleanAgain(ctx context.Context) {
+	c.mu.Lock()
+	var files []int
+	for i, s := range c.state {
+		if s == refused && !c.wasRefused(i) {
+			files = append(files, i)
+		}
+	}
+	quiet := time.Until(c.dropped.Add(c.quietTime()))
+	c.mu.Unlock()
+	if len(files) == 0 || sleep(ctx, max(quiet, 0)) != nil {
+		return
+	}
+	parallel(len(files), helpers, func(n int) { c.clean(ctx, files[n]) })
+}
+
+// wasRefused says that a file was given up by an earlier attempt. The caller
+// holds mu.
+func (c *copier) wasRefused(i int) bool { return c.prev != nil && c.prev.Refused[i].Final }
 
 // turn is a file that a sender has been given.
 type turn struct {
@@ -785,13 +869,14 @@ func (c *copier) close(ctx context.Context) error {
 		c.led.Reserved = max(c.next, c.prevReserved())
 	}
 	c.led.Complete = c.blocked == nil && c.allSettled()
-	refused := len(c.led.Refused) > 0 && !c.led.Complete
+	owed := len(c.led.Late) > 0 || len(c.led.Refused) > 0 && !c.led.Complete
 	c.mu.Unlock()
 	if c.led.Complete {
 		if err := c.book.putResults(ctx, true); err != nil {
 			return err
 		}
-	} else if refused {
+	}
+	if owed {
 		if err := c.mark(ctx); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type Data struct {
 	// What tests have smaller. Zero is the default.
 	parts partSizes
 	limit time.Duration // how long a lease is good without renewal
+	quiet time.Duration // defaultQuiet
 }
 
 func (d *Data) logger() *slog.Logger {

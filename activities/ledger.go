@@ -87,12 +87,13 @@ type refusal struct {
 	Final    bool       `json:"final,omitempty"` // not to be tried again
 }
 
-// late is a file to be verified again at the end of the task, because an
-// attempt that had it under way did not end cleanly.
+// late is a file to be verified again at the end of the task, because servers
+// that had it under way may not have heard that they should stop: the attempt
+// did not end cleanly, or lost its connections.
 type late struct {
 	File  int       `json:"file"`
 	Epoch int64     `json:"epoch"` // of that attempt, whose temporary name may turn up again
-	Since time.Time `json:"since"` // when the attempt was known to be dead
+	Since time.Time `json:"since"` // when that was known
 }
 
 // bitmap is a set of small numbers.

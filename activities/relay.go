@@ -38,6 +38,7 @@ func (c *copier) relayLoop(ctx context.Context) {
 			c.mu.Unlock()
 			continue
 		}
+		c.suspect(t.i, connectionLost(err) && ctx.Err() == nil)
 		c.trouble(t.i, err, r.atSource, t.lone)
 		c.mu.Unlock()
 		if kind := fault.KindOf(err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {

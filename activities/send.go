@@ -111,6 +111,8 @@ type sendRun struct {
 
 	ofFile  bool  // the run ended because of one file
 	session error // a fault of the session that came with a file
+
+	suspects []int // handed back because of another file's error
 }
 
 // flight is a file that the run has taken.
@@ -199,6 +201,11 @@ func (r *sendRun) done(s endpoints.Sent) {
 	}
 }
 
+// connectionLost says that a run ended without its servers being told.
+func connectionLost(err error) bool {
+	return (fault.Is(err, fault.Transient) || fault.Is(err, fault.Internal)) && !isDataBlocked(err)
+}
+
 // landed decides about a file of which nothing is outstanding any more. The
 // caller holds mu.
 func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
@@ -206,11 +213,14 @@ func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
 	delete(r.taken, i)
 	switch {
 	case fl.err != nil:
+		c.suspect(i, connectionLost(fl.err))
 		c.trouble(i, fl.err, fl.atSource, r.turn.lone)
 		return
 	case fl.suspect:
-		c.temp.set(i)
+		// Whether it is late is known when the run has ended.
+		c.suspect(i, false)
 		c.back(i)
+		r.suspects = append(r.suspects, i)
 		return
 	}
 	a := arrival{path: fl.path, parts: s.Part != nil}
@@ -241,17 +251,23 @@ func (r *sendRun) end(err error) bool {
 	// may have forgotten.
 	for i, fl := range r.taken {
 		if fl.out > 0 {
-			c.temp.set(i)
+			c.suspect(i, false)
+			r.suspects = append(r.suspects, i)
 		}
 		c.handBack(turn{i: i, lone: r.turn.lone})
 	}
 	if r.first != nil {
 		c.handBack(*r.first)
 	}
-	c.mu.Unlock()
 	if r.session != nil {
 		err = r.session
 	}
+	if err != nil && connectionLost(err) && r.ctx.Err() == nil {
+		for _, i := range r.suspects {
+			c.suspect(i, true)
+		}
+	}
+	c.mu.Unlock()
 	if err == nil || r.ofFile && r.session == nil {
 		return true
 	}

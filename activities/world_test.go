@@ -55,7 +55,7 @@ func newWorld(t *testing.T, opts ...func(src, dst *memory.Options)) *world {
 
 // worker is a process that runs activities.
 func (w *world) worker(name string) *Data {
-	return &Data{Endpoints: w.opener, Blobs: w.blobs, Leases: w.leases, Identity: name, parts: w.parts, limit: w.limit, Log: slog.New(slog.DiscardHandler)}
+	return &Data{Endpoints: w.opener, Blobs: w.blobs, Leases: w.leases, Identity: name, parts: w.parts, limit: w.limit, quiet: 5 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
 func (w *world) ctx() context.Context { return w.t.Context() }
