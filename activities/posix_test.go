@@ -20,7 +20,7 @@ func (f folders) Resolve(_ context.Context, endpoint string) (endpoints.Record, 
 }
 
 func (f folders) Open(_ context.Context, rec endpoints.Record, _, _ string) (endpoints.Storage, error) {
-	return posix.Open(posix.Options{Root: rec.Root})
+	return posix.Open(posix.Options{Mounts: map[string]string{"/": rec.Root}, NoSync: true})
 }
 
 // TestCopyPosix relays between two directories: real files, links, modes and
