@@ -115,7 +115,7 @@ func (k *checker) exists(key, p string) {
 func (k *checker) secret(key, p string) {
 	k.exists(key, p)
 	if fi, err := os.Stat(p); err == nil && fi.Mode().Perm()&0o077 != 0 {
-		k.complain(key, "chmod 600 "+p, "others may read the private key in %s", p)
+		k.complain(key, "chmod 600 "+p, "others may read the secret in %s", p)
 	}
 }
 
@@ -221,11 +221,19 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 func (k *checker) credential(name string, c Credential) {
 	key := "credentials." + name
 	if name == CredentialEnv {
-		if c.Proxy+c.Cert+c.Key != "" {
+		if c.Proxy+c.Cert+c.Key+c.PasswordFile != "" {
 			k.complain(key, "", "the worker's own credential comes from its environment; only its owners are said here")
 		}
-	} else if (c.Proxy == "") == (c.Cert == "") || (c.Cert == "") != (c.Key == "") {
-		k.complain(key, "", "it wants either proxy, or cert and key")
+	} else {
+		said := 0
+		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile} {
+			if what != "" {
+				said++
+			}
+		}
+		if said != 1 || (c.Cert == "") != (c.Key == "") {
+			k.complain(key, "", "it wants one of proxy, cert with key, and password_file")
+		}
 	}
 	if len(c.Owners) == 0 {
 		k.complain(key+".owners", `write a list of users, or ["*"] for everybody`, "nobody may use it")
@@ -233,4 +241,5 @@ func (k *checker) credential(name string, c Credential) {
 	k.secret(key+".proxy", c.Proxy)
 	k.exists(key+".cert", c.Cert)
 	k.secret(key+".key", c.Key)
+	k.secret(key+".password_file", c.PasswordFile)
 }

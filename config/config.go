@@ -11,6 +11,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -118,6 +120,21 @@ type Credential struct {
 	Proxy  string   `yaml:"proxy"`  // PEM: certificate, key and chain in one file
 	Cert   string   `yaml:"cert"`   // or certificate and key apart
 	Key    string   `yaml:"key"`
+	// PasswordFile holds the password of an ftp login, in its first line.
+	PasswordFile string `yaml:"password_file"`
+}
+
+// For reports whether owner may use the credential.
+func (c Credential) For(owner string) bool {
+	return slices.Contains(c.Owners, owner) || slices.Contains(c.Owners, Everybody)
+}
+
+// Everybody stands for every owner.
+const Everybody = "*"
+
+// RootsOf returns the directories of this host that an owner may reach.
+func (c *Config) RootsOf(owner string) []string {
+	return slices.Concat(c.Roots[owner], c.Roots[Everybody])
 }
 
 // CredentialEnv names the credential of the worker's own environment.
@@ -145,6 +162,7 @@ func (c *Config) fill(env func(string) string) {
 	if name, err := os.Hostname(); err == nil {
 		set(&c.Site, name)
 	}
+	c.Site = strings.ToLower(c.Site) // as hosts in locations are
 	set(&c.TrustDir, env("X509_CERT_DIR"))
 	set(&c.TrustDir, "/etc/grid-security/certificates")
 	set(&c.Log.Level, "info")

@@ -157,7 +157,7 @@ func TestCheck(t *testing.T) {
 		"site: a/b":                                            `site: "a/b" cannot be the host`,
 		"trust_dir: /nowhere":                                  "trust_dir: stat /nowhere: no such file or directory",
 		"gridftp: {cert: /etc/passwd}":                         "gridftp: a certificate and its key belong together",
-		"gridftp: {cert: /etc/passwd, key: /etc/passwd}":       "others may read the private key in /etc/passwd (chmod 600 /etc/passwd)",
+		"gridftp: {cert: /etc/passwd, key: /etc/passwd}":       "others may read the secret in /etc/passwd (chmod 600 /etc/passwd)",
 		"gridftp: {port_range: '9,1'}":                         `gridftp.port_range: "9,1" is not a range of ports`,
 		"gridftp: {port_range: '9,9'}":                         `gridftp.port_range: 9,9 is too narrow`,
 		"roles: [gridftp]":                                     "gridftp.root: the role gridftp wants it",
@@ -168,7 +168,7 @@ func TestCheck(t *testing.T) {
 		"endpoints: {a: {credential: secret}}":                 `"secret" is not the id of a credential`,
 		"endpoints: {a: {limits: {sessions: -1}}}":             "endpoints.a.limits.sessions: -1 is less than zero",
 		"roots: {ann: [home]}":                                 `roots.ann: "home" is not an absolute path`,
-		"credentials: {a: {owners: [x]}}":                      "credentials.a: it wants either proxy, or cert and key",
+		"credentials: {a: {owners: [x]}}":                      "credentials.a: it wants one of proxy, cert with key, and password_file",
 		"credentials: {a: {proxy: /etc/hostname}}":             "credentials.a.owners: nobody may use it",
 		"credentials: {env: {owners: [x], proxy: /etc/hosts}}": "credentials.env: the worker's own credential comes from its environment",
 	} {

@@ -1,0 +1,329 @@
+package workers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gridferry/gridferry/config"
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/gridftp"
+	"github.com/gridferry/gridferry/endpoints/posix"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+	wire "github.com/gridferry/gridferry/wire/gridftp"
+	"github.com/gridferry/gridferry/wire/gridftp/data"
+	"github.com/gridferry/gridferry/wire/gsi"
+)
+
+// KindPosix is the kind of endpoints in the file system of a host.
+const KindPosix = "posix"
+
+// Opener opens what the configuration and URLs name, for those who may. It is
+// where ids of credentials become credentials, and where the drivers are known.
+type Opener struct {
+	config  atomic.Pointer[config.Config]
+	account string // whom this process runs as: the owner of tasks that name none
+	gridftp *gridftp.Driver
+	drivers map[string]opens
+	now     func() time.Time
+
+	mu        sync.Mutex
+	trust     *gsi.Trust
+	trustDir  string
+	trustRead time.Time
+}
+
+// opens opens storage of one kind for owner. An empty credential is the
+// record's own, or the worker's.
+type opens func(ctx context.Context, rec endpoints.Record, owner, credential string) (endpoints.Storage, error)
+
+var _ endpoints.Opener = (*Opener)(nil)
+
+// NewOpener returns an opener of what c names. Data channels obey Globus's
+// variables: GLOBUS_TCP_PORT_RANGE, GLOBUS_TCP_SOURCE_RANGE, GLOBUS_HOSTNAME.
+func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
+	network, err := data.NetworkFromEnvironment(context.Background())
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "read", "the Globus variables", err)
+	}
+	o := &Opener{
+		account: strconv.Itoa(os.Getuid()), // in a container without /etc/passwd
+		gridftp: gridftp.New(gridftp.Config{Network: network, Client: "gridferry", Logger: log}),
+		now:     time.Now,
+	}
+	if u, err := user.Current(); err == nil {
+		o.account = u.Username
+	}
+	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix}
+	o.config.Store(c)
+	return o, nil
+}
+
+// Reload takes another configuration. What is open stays as it is.
+func (o *Opener) Reload(c *config.Config) error {
+	o.config.Store(c)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.trust = nil
+	return nil
+}
+
+// Close ends all sessions.
+func (o *Opener) Close() { o.gridftp.Close() }
+
+// CheckRecord says what is wrong with an endpoint's record, without contacting
+// anybody; see config.Check.
+func CheckRecord(rec endpoints.Record) error {
+	switch rec.Kind {
+	case gridftp.Kind:
+		return gridftp.Check(rec)
+	case KindPosix:
+		return checkPosix(rec)
+	}
+	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s or %s", rec.Kind, gridftp.Kind, KindPosix))
+}
+
+// optionSync of a posix record: "off" leaves it to the kernel when files reach
+// the disk, which is faster and loses the last ones when the host crashes.
+const optionSync = "sync"
+
+func checkPosix(rec endpoints.Record) error {
+	bad := func(what, message string) error {
+		return fault.New(fault.Invalid, "use", strings.TrimSpace(rec.Name+" "+what), message)
+	}
+	switch {
+	case rec.Site == "":
+		return bad("site", "a posix endpoint needs the name of the host whose directory it is")
+	case rec.Root == "" && rec.Name != "":
+		return bad("root", "a posix endpoint needs the directory that it serves")
+	case len(rec.Servers) > 0 || rec.Scheme != "":
+		return bad("servers", "a file system has neither servers nor a scheme")
+	}
+	for key, value := range rec.Options {
+		if key != optionSync || value != "on" && value != "off" {
+			return bad("options."+key, fmt.Sprintf("%q: the one option is %s, on or off", value, optionSync))
+		}
+	}
+	return nil
+}
+
+// Resolve implements endpoints.Opener.
+func (o *Opener) Resolve(_ context.Context, endpoint string) (endpoints.Record, error) {
+	const op = "find endpoint"
+	scheme, authority, isURL := strings.Cut(endpoint, "://")
+	if !isURL {
+		rec, ok := o.config.Load().Endpoints[endpoint]
+		if !ok {
+			return rec, &fault.Error{Kind: fault.NotFound, Op: op, Path: endpoint,
+				Err: errors.New("the configuration of this site names no such endpoint"), Hint: "name one that it does, or write a URL"}
+		}
+		return rec, nil
+	}
+	switch scheme {
+	case "file":
+		rec := endpoints.Record{Kind: KindPosix, Site: authority}
+		return rec, checkPosix(rec)
+	case string(wire.GSIFTP), string(wire.FTP), string(wire.SSHFTP):
+		rec := endpoints.Record{Kind: gridftp.Kind, Scheme: scheme}
+		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+			rec.User, authority = authority[:at], authority[at+1:]
+		}
+		rec.Servers = []string{authority}
+		return rec, gridftp.Check(rec)
+	}
+	return endpoints.Record{}, fault.New(fault.Invalid, op, endpoint, scheme+":// is not a kind of location that is known here")
+}
+
+// Open implements endpoints.Opener.
+func (o *Opener) Open(ctx context.Context, rec endpoints.Record, owner, credential string) (endpoints.Storage, error) {
+	open, ok := o.drivers[rec.Kind]
+	if !ok {
+		return nil, fault.New(fault.Invalid, "open", rec.Name, fmt.Sprintf("there is no driver for %q among %v", rec.Kind, slices.Sorted(maps.Keys(o.drivers))))
+	}
+	if owner == "" {
+		owner = o.account
+	}
+	return open(ctx, rec, owner, credential)
+}
+
+// openPosix opens the part of this host's file system that the configuration
+// allows to owner: of a record its root, which must be inside; of a URL all of
+// it, each directory under its own name.
+func (o *Opener) openPosix(_ context.Context, rec endpoints.Record, owner, _ string) (endpoints.Storage, error) {
+	if err := checkPosix(rec); err != nil {
+		return nil, err
+	}
+	c := o.config.Load()
+	if !strings.EqualFold(rec.Site, c.Site) {
+		return nil, fault.New(fault.Unsupported, "open", "file://"+rec.Site, "this worker is on "+c.Site+" and reaches the files of no other host")
+	}
+	allowed := c.RootsOf(owner)
+	mounts := map[string]string{}
+	if rec.Root != "" {
+		if slices.ContainsFunc(allowed, func(dir string) bool { return transfer.Inside(rec.Root, dir) }) {
+			mounts["/"] = rec.Root
+		}
+	} else {
+		for _, dir := range allowed {
+			if fi, err := os.Stat(dir); err == nil && fi.IsDir() { // one that is missing must not keep the others away
+				mounts[dir] = dir
+			}
+		}
+	}
+	if len(mounts) == 0 {
+		return nil, &fault.Error{Kind: fault.Permission, Op: "open", Path: "file://" + rec.Site + rec.Root,
+			Err:  fmt.Errorf("%q may not reach it", owner),
+			Hint: "an operator allows directories of this host under roots in its configuration"}
+	}
+	s, err := posix.Open(posix.Options{Mounts: mounts, NoSync: rec.Options[optionSync] == "off"})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o *Opener) openGridFTP(ctx context.Context, rec endpoints.Record, owner, credential string) (endpoints.Storage, error) {
+	id, err := o.identity(rec, owner, credential)
+	if err != nil {
+		return nil, err
+	}
+	s, err := o.gridftp.Open(ctx, rec, id)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// identity finds what to log in with, and lets only those have it whose it is.
+func (o *Opener) identity(rec endpoints.Record, owner, credential string) (gridftp.Identity, error) {
+	id := gridftp.Identity{Owner: owner}
+	scheme := wire.Scheme(rec.Scheme)
+	if credential == "" {
+		credential = rec.Credential
+	}
+	switch {
+	case credential == "" && scheme == wire.FTP:
+		return id, nil // anonymous, or a name without a password
+	case credential == "":
+		credential = config.CredentialEnv
+	}
+	s, err := o.secret(credential, owner)
+	if err != nil {
+		return id, err
+	}
+	switch scheme {
+	case wire.FTP:
+		id.Password, err = s.password()
+		return id, err
+	case wire.SSHFTP:
+		return id, nil // ssh has the keys of whom this process runs as; the id only says who may
+	}
+	if id.Credential, err = s.certificate(); err != nil {
+		return id, err
+	}
+	if end := id.Credential.NotAfter(); !o.now().Before(end) {
+		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: credential,
+			Err: fmt.Errorf("it expired at %s", end.UTC().Format(time.RFC3339)), Hint: "renew it where the worker finds it"}
+	}
+	id.Trust, err = o.authorities()
+	return id, err
+}
+
+const opUse = "use credential"
+
+// filePrefix begins the id of a credential that the configuration names.
+const filePrefix = "file:"
+
+// A secret is a credential that whoever asked for it may use.
+type secret struct {
+	id   string
+	from config.Credential
+}
+
+// secret finds what an id stands for. The worker's own, where nothing is said
+// of it, is for the user that the worker runs as.
+func (o *Opener) secret(id, owner string) (secret, error) {
+	name, isFile := strings.CutPrefix(id, filePrefix)
+	if isFile == (name == config.CredentialEnv) {
+		return secret{}, fault.New(fault.Credential, opUse, id, `its id is neither "env" nor "file:NAME"`)
+	}
+	from, ok := o.config.Load().Credentials[name]
+	switch {
+	case !ok && isFile:
+		return secret{}, fault.New(fault.Credential, opUse, id, "the configuration of this worker names no such credential")
+	case !ok:
+		from.Owners = []string{o.account}
+	}
+	if !from.For(owner) {
+		return secret{}, &fault.Error{Kind: fault.Permission, Op: opUse, Path: id, Err: fmt.Errorf("it is not %q's", owner),
+			Hint: "an operator lists its owners under credentials." + name + ".owners"}
+	}
+	return secret{id, from}, nil
+}
+
+// certificate reads the credential for GSI, anew each time: a proxy is renewed
+// where it lies.
+func (s secret) certificate() (*gsi.Credential, error) {
+	var c *gsi.Credential
+	var err error
+	switch {
+	case s.id == config.CredentialEnv:
+		c, err = gsi.FromEnvironment()
+	case s.from.Proxy != "":
+		c, err = gsi.LoadProxy(s.from.Proxy)
+	case s.from.Cert != "":
+		c, err = gsi.LoadPair(s.from.Cert, s.from.Key)
+	default:
+		err = errors.New("it is a password, and gsiftp wants a certificate")
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Credential, opUse, s.id, err)
+	}
+	return c, nil
+}
+
+// password reads the credential for plain FTP.
+func (s secret) password() (string, error) {
+	if s.from.PasswordFile == "" {
+		return "", fault.New(fault.Credential, opUse, s.id, "it is no password, and ftp knows nothing else")
+	}
+	text, err := os.ReadFile(s.from.PasswordFile)
+	if err != nil {
+		return "", fault.Wrap(fault.Credential, opUse, s.id, err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return strings.TrimSuffix(string(line), "\r"), nil
+}
+
+// trustFor is how long the authorities that were read are believed before the
+// directory is read again. Pooled sessions serve one reading of it only, so
+// it is not short.
+const trustFor = 10 * time.Minute
+
+// authorities returns those of the trust directory.
+func (o *Opener) authorities() (*gsi.Trust, error) {
+	dir := o.config.Load().TrustDir
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.trust != nil && o.trustDir == dir && o.now().Sub(o.trustRead) < trustFor {
+		return o.trust, nil
+	}
+	t, err := gsi.LoadTrust(dir)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Credential, Op: "read the authorities in", Path: dir, Err: err, Hint: "set trust_dir or X509_CERT_DIR on the worker"}
+	}
+	o.trust, o.trustDir, o.trustRead = t, dir, o.now()
+	return t, nil
+}
