@@ -7,7 +7,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,6 +151,24 @@ func (b *box) inside() (string, error) {
 		return "", fmt.Errorf("%s: nothing runs in it yet", b.service.Name)
 	}
 	return first, nil
+}
+
+// stop asks the service's own process to end, as the engine does, and returns
+// how it ended.
+func (b *box) stop(limit time.Duration) error {
+	b.stack.t.Helper()
+	inside, err := b.inside()
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(inside)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return err
+	}
+	return b.Wait(limit)
 }
 
 // healthy waits until the service's own healthcheck succeeds.
