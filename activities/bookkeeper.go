@@ -68,14 +68,6 @@ func (b *bookkeeper) kick() {
 	}
 }
 
-// flush returns when the stored ledger holds what is true now, or the attempt
-// ends first.
-func (b *bookkeeper) flush() {
-	b.c.mu.Lock()
-	defer b.c.mu.Unlock()
-	b.wait(b.ask())
-}
-
 // ask has the ledger written and returns what to wait for. The caller holds
 // the lock.
 func (b *bookkeeper) ask() int64 {

@@ -67,7 +67,8 @@ type copier struct {
 	downSince time.Time // of the first of the session faults with nothing done in between
 	downTries int
 
-	book bookkeeper
+	begun bool // the destination may hold something of this attempt
+	book  bookkeeper
 }
 
 func newCopier(d *Data, in CopyInput, h *hold) *copier {
@@ -154,6 +155,7 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 		c.fail(err)
 		return nil
 	}
+	c.begun = true
 	if c.prev == nil {
 		return nil
 	}
@@ -864,6 +866,11 @@ func (c *copier) close(ctx context.Context) error {
 		return err
 	}
 	c.led.Closed = true
+	if !c.begun && c.prev != nil {
+		// An endpoint may be down for days: attempts that did nothing leave no
+		// names behind for their successors to look for.
+		c.led.Epochs, c.led.Partial = c.prev.Epochs, c.prev.Partial
+	}
 	// What was reserved ahead was never given to anybody.
 	if c.next < c.led.Reserved {
 		c.led.Reserved = max(c.next, c.prevReserved())

@@ -52,7 +52,7 @@ type CopyResult struct {
 	Skipped     int64            `json:"skipped,omitempty"` // the checksums were equal: nothing was copied
 	Unverified  int64            `json:"unverified,omitempty"`
 	Checksummed int64            `json:"checksummed,omitempty"` // bytes
-	Failed      []FailedFile     `json:"failed,omitempty"`      // at most 100; all are in the results
+	Failed      []FailedFile     `json:"failed,omitempty"`      // the first 25; all are in the results
 	NFailed     int64            `json:"n_failed,omitempty"`
 	Faults      []transfer.Fault `json:"faults,omitempty"` // grouped, at most 20
 	NFaults     int64            `json:"n_faults,omitempty"`

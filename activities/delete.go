@@ -31,7 +31,7 @@ type DeleteInput struct {
 type DeleteResult struct {
 	Cursor  string           `json:"cursor,omitempty"` // of the next step; empty when all is done
 	Deleted int64            `json:"deleted"`          // names removed by this step
-	Failed  []FailedFile     `json:"failed,omitempty"` // at most 100; all are in the results
+	Failed  []FailedFile     `json:"failed,omitempty"` // the first 25; all are in the results
 	NFailed int64            `json:"n_failed,omitempty"`
 	Faults  []transfer.Fault `json:"faults,omitempty"`
 	Blocked *transfer.Fault  `json:"blocked,omitempty"` // why the rest waits; go on from Cursor
@@ -71,6 +71,11 @@ func (x *deleter) run(ctx context.Context) error {
 		return err
 	}
 	defer x.at.Close()
+	if req := x.in.Request; req != nil && x.in.Cursor == "" {
+		if err := keepFacts(ctx, x.d.Blobs, Facts{Task: x.in.Task, Ends: e, Notify: req.Notify}); err != nil {
+			return err
+		}
+	}
 	// The cursor counts what is done: lines of the lists from the end, or paths.
 	x.begun, _ = strconv.Atoi(x.in.Cursor)
 	line, err := x.begun, error(nil)

@@ -43,7 +43,7 @@ type FinishResult struct {
 	Verified int64            `json:"verified"`           // files verified again
 	Redo     []transfer.Chunk `json:"redo,omitempty"`     // files found wrong: copy these, then begin Finish again
 	Strays   int64            `json:"strays"`             // names removed
-	Unproven []string         `json:"unproven,omitempty"` // names that may be left behind or hold wrong bytes; at most 100
+	Unproven []string         `json:"unproven,omitempty"` // names that may be left behind or hold wrong bytes; the first 25
 	Faults   []transfer.Fault `json:"faults,omitempty"`
 	Blocked  *transfer.Fault  `json:"blocked,omitempty"` // go on from Cursor
 }
@@ -121,7 +121,7 @@ func (f *finisher) run(ctx context.Context) error {
 			if chunk <= at.Chunk {
 				continue
 			}
-			if time.Now().After(f.until) || ctx.Err() != nil {
+			if f.over(ctx) {
 				f.res.Cursor = at.String()
 				return nil
 			}
@@ -143,6 +143,16 @@ func (f *finisher) run(ctx context.Context) error {
 		return nil
 	}
 	return f.setDirs(ctx, at)
+}
+
+// over says that nothing new should be begun.
+func (f *finisher) over(ctx context.Context) bool {
+	select {
+	case <-f.d.Stopping:
+		return true
+	default:
+		return time.Now().After(f.until) || ctx.Err() != nil
+	}
 }
 
 // stopAt leaves a fault that is not of one name to the workflow.
@@ -404,7 +414,7 @@ func (f *finisher) setDirs(ctx context.Context, at finishCursor) error {
 		dirs = dirs[max(0, at.Line-line):]
 		line = max(line, at.Line)
 		for batch := range slices.Chunk(dirs, 200) {
-			if time.Now().After(f.until) || ctx.Err() != nil {
+			if f.over(ctx) {
 				f.res.Cursor = finishCursor{Dirs: true, Line: line}.String()
 				return nil
 			}

@@ -103,7 +103,6 @@ func newBitmap(n int) bitmap { return make(bitmap, (n+7)/8) }
 
 func (b bitmap) has(i int) bool { return i/8 < len(b) && b[i/8]&(1<<(i%8)) != 0 }
 func (b bitmap) set(i int)      { b[i/8] |= 1 << (i % 8) }
-func (b bitmap) clear(i int)    { b[i/8] &^= 1 << (i % 8) }
 
 // lastLedger returns the ledger of the latest attempt before an epoch, or nil.
 func lastLedger(ctx context.Context, blobs blob.Store, task transfer.TaskID, chunk string, before int64) (*ledger, error) {

@@ -52,8 +52,9 @@ func (l *lister[T]) put(ctx context.Context, n int) error {
 // resultsPage is how many files' results make a page.
 const resultsPage = 1000
 
-// maxListed bounds the lists inside results of activities.
-const maxListed = 100
+// maxListed bounds the lists inside results of activities, which stay in
+// histories.
+const maxListed = 25
 
 // extraName is a name that only the destination has. A list of them has each
 // directory before what is in it.

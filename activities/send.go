@@ -290,7 +290,8 @@ func (c *copier) sessionTrouble(ctx context.Context, err error) bool {
 		c.mu.Unlock()
 		return false
 	}
-	if kind == fault.Busy && c.senders > 1 {
+	if kind == fault.Busy && c.senders-c.quit > 1 {
+		c.quit++
 		// The server has as many sessions of ours as it wants.
 		c.tuning.Concurrency = max(1, c.tuning.Concurrency-1)
 		c.tuning.Reason += "; one session less, because the server was busy"

@@ -89,9 +89,11 @@ func (c *Control) sweepTasks(ctx context.Context, in SweepInput) (SweepResult, e
 		if err := c.appendEvent(ctx, t.ID, event); err != nil {
 			return out, err
 		}
-		out.Orphans = append(out.Orphans, FinishInput{
-			Task: facts.Task, Ends: facts.Ends, Probe: facts.Probe, Options: facts.Options, Abandon: true,
-		})
+		if facts.Ends.Source != "" { // a delete task leaves nothing behind
+			out.Orphans = append(out.Orphans, FinishInput{
+				Task: facts.Task, Ends: facts.Ends, Probe: facts.Probe, Options: facts.Options, Abandon: true,
+			})
+		}
 		if facts.Notify != "" {
 			out.Ended = append(out.Ended, NotifyInput{Task: t, To: facts.Notify})
 		}

@@ -35,8 +35,8 @@ type WalkResult struct {
 	Errors     int64             `json:"errors,omitempty"` // names that could not be looked at, or collide
 	Faults     []transfer.Fault  `json:"faults,omitempty"`
 	Segments   int               `json:"segments,omitempty"`   // complete ones so far
-	Failed     []FailedFile      `json:"failed,omitempty"`     // the first 100 of Errors; all are in the results
-	Collisions []string          `json:"collisions,omitempty"` // at most 100, as sentences
+	Failed     []FailedFile      `json:"failed,omitempty"`     // the first 25 of Errors; all are in the results
+	Collisions []string          `json:"collisions,omitempty"` // the first 25, as sentences
 	Blocked    *transfer.Fault   `json:"blocked,omitempty"`    // why the walk stopped at Cursor: credential, endpoint down
 }
 

@@ -26,7 +26,7 @@ import (
 
 // site is two Globus servers and one worker.
 type site struct {
-	t        *testing.T
+	t        testing.TB
 	src, dst *globus.Server
 	from, to string // directories
 	data     *activities.Data
@@ -35,7 +35,7 @@ type site struct {
 	task     transfer.TaskID
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	ca := gsitest.NewCA(t)
 	s := &site{t: t, src: globus.NewServer(t, globus.Options{CA: ca}), dst: globus.NewServer(t, globus.Options{CA: ca})}
 	s.driver = gridftp.New(gridftp.Config{})
@@ -154,7 +154,7 @@ func routes(t *testing.T, fn func(t *testing.T, route transfer.RouteRule)) {
 	}
 }
 
-func write(t *testing.T, name string, size int64) {
+func write(t testing.TB, name string, size int64) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
@@ -287,4 +287,35 @@ func TestVanishedFiles(t *testing.T) {
 		}
 	}
 	s.compare()
+}
+
+// BenchmarkSmallFiles is the rate of small files from server to server, with
+// what verification costs beside it.
+func BenchmarkSmallFiles(b *testing.B) {
+	const n = 5000
+	for _, verify := range []transfer.Verify{transfer.VerifyNone, transfer.VerifyChecksum} {
+		name := "checksum"
+		if verify != transfer.VerifyChecksum {
+			name = string(verify)
+		}
+		b.Run("verify="+name, func(b *testing.B) {
+			s := newSite(b)
+			s.data.Log = slog.New(slog.DiscardHandler)
+			for i := range n {
+				write(b, filepath.Join(s.from, fmt.Sprintf("d%02d/f%04d", i%50, i)), 1024)
+			}
+			for i := 0; b.Loop(); i++ {
+				s.to = filepath.Join(s.dst.Root, fmt.Sprint("to", i))
+				s.task = transfer.TaskID(fmt.Sprint("bench", i))
+				req := s.request(func(r *transfer.Request) { r.Verify = verify })
+				probe, walk := s.plan(req)
+				for _, c := range walk.Chunks {
+					if res := s.copy(b.Context(), s.copyInput(req, probe, c)); !res.Complete {
+						b.Fatalf("copy: %+v", res)
+					}
+				}
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "files/s")
+		})
+	}
 }
