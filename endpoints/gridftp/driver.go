@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -31,7 +32,11 @@ type Config struct {
 	Timeouts wire.Timeouts
 	Network  data.Network // how data channels leave and reach this host
 	Client   string       // this program's name and version, as servers log it
-	Logger   *slog.Logger // commands and replies at Debug; nil is none
+	// Blocked is how long a data channel between two servers may stay without
+	// its first byte; 0 is 45 s, which leaves room to tell people of a blocked
+	// one within a minute.
+	Blocked time.Duration
+	Logger  *slog.Logger // commands and replies at Debug; nil is none
 }
 
 // Driver opens storage and keeps sessions, of each owner apart, for the next
@@ -46,6 +51,9 @@ type Driver struct {
 
 // New returns a driver.
 func New(c Config) *Driver {
+	if c.Blocked <= 0 {
+		c.Blocked = 45 * time.Second
+	}
 	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}}
 }
 

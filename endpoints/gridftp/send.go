@@ -5,17 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
-
-// blockedAfter is how long a data channel may stay without its first byte. It
-// leaves room to tell people of a blocked one within a minute.
-const blockedAfter = 45 * time.Second
 
 // Reaches implements endpoints.ThirdParty.
 func (s *Storage) Reaches(dst endpoints.Storage) error {
@@ -81,7 +76,7 @@ type sendRun struct {
 func (r *sendRun) options(o endpoints.SendOptions) wire.Options {
 	w := wire.Options{
 		Parallelism: o.Parallelism, Window: o.Pipelining, Buffer: o.Buffer, Checksum: o.Checksum,
-		FirstByte: blockedAfter, Stall: o.Stall,
+		FirstByte: r.src.driver.config.Blocked, Stall: o.Stall,
 	}
 	// What is stricter of what the two records say.
 	for _, s := range []*Storage{r.src, r.dst} {
