@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (f *files) Stat(ctx context.Context, p string, follow bool) (gridftp.Entry,
 	if follow {
 		return f.followed(ctx, p, e), nil
 	}
-	return entry(e), nil
+	return entry(p, e), nil
 }
 
 // List implements server.FileSystem.
@@ -80,18 +81,14 @@ const maxLinks = 40
 // nowhere or outside, stays a link.
 func (f *files) followed(ctx context.Context, p string, link endpoints.Entry) gridftp.Entry {
 	if link.Type != endpoints.Link {
-		return entry(link)
+		return entry(p, link)
 	}
 	e, at := link, p
 	for range maxLinks {
-		if strings.HasPrefix(e.Target, "/") {
-			at = path.Clean(e.Target)
-		} else {
-			at = path.Join(path.Dir(at), e.Target)
-		}
+		at = target(at, e.Target)
 		var err error
 		if e, err = f.storage.Stat(ctx, at); err != nil {
-			return entry(link)
+			return entry(p, link)
 		}
 		if e.Type == endpoints.Link {
 			continue
@@ -99,13 +96,21 @@ func (f *files) followed(ctx context.Context, p string, link endpoints.Entry) gr
 		// Where the text of a link leads is not always where a driver goes,
 		// and the driver counts.
 		if !f.leads(ctx, p, e.Type) {
-			return entry(link)
+			return entry(p, link)
 		}
-		out := entry(e)
-		out.Name, out.LinkTarget = link.Name, link.Target
+		out := entry(at, e)
+		out.Name, out.LinkTarget = link.Name, target(p, link.Target)
 		return out
 	}
-	return entry(link)
+	return entry(p, link)
+}
+
+// target makes what is written in a link at p a path.
+func target(p, text string) string {
+	if strings.HasPrefix(text, "/") {
+		return path.Clean(text)
+	}
+	return path.Join(path.Dir(p), text)
 }
 
 // errEnough ends a listing of which nothing is wanted.
@@ -125,8 +130,12 @@ func (f *files) leads(ctx context.Context, p string, kind endpoints.Type) bool {
 	return true
 }
 
-func entry(e endpoints.Entry) gridftp.Entry {
-	out := gridftp.Entry{Name: e.Name, ModTime: e.ModTime, Size: e.Size, Mode: -1, LinkTarget: e.Target}
+// entry describes what is at p, without following it.
+func entry(p string, e endpoints.Entry) gridftp.Entry {
+	out := gridftp.Entry{Name: e.Name, ModTime: e.ModTime, Size: e.Size, Mode: -1}
+	if e.Type == endpoints.Link {
+		out.LinkTarget = target(p, e.Target)
+	}
 	if e.Mode != 0 {
 		out.Mode = int(e.Mode)
 	}
@@ -342,13 +351,19 @@ func (f *files) SetModTime(ctx context.Context, p string, t time.Time) error {
 	return refusal(s.SetModTime(ctx, p, t))
 }
 
-// Symlink implements server.FileSystem.
+// Symlink implements server.FileSystem. The link is written relative to its
+// directory: it then means the same to clients, whose root may be a directory
+// of ours, and to whoever looks at the files from outside.
 func (f *files) Symlink(ctx context.Context, target, p string) error {
 	s, ok := f.storage.(endpoints.Linker)
 	if !ok {
 		return refusal(cannot("make symbolic link", p))
 	}
-	return refusal(s.Symlink(ctx, target, p))
+	relative, err := filepath.Rel(path.Dir(p), target)
+	if err != nil {
+		return refusal(fault.Wrap(fault.Invalid, "make symbolic link", p, err))
+	}
+	return refusal(s.Symlink(ctx, relative, p))
 }
 
 // Checksum implements server.FileSystem.

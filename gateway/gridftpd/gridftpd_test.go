@@ -144,14 +144,14 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]gridftp.Entry{
-		"/file":    {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "d/f"},
-		"/chain":   {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "file"},
-		"/d/up":    {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "../d/f"},
-		"/dir":     {Type: gridftp.TypeDir, Mode: 0o755, LinkTarget: "d"},
-		"/nowhere": {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "none"},
-		"/loop":    {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "loop"},
+		"/file":    {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "/d/f"},
+		"/chain":   {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "/file"},
+		"/d/up":    {Type: gridftp.TypeFile, Size: 5, Mode: 0o600, LinkTarget: "/d/f"},
+		"/dir":     {Type: gridftp.TypeDir, Mode: 0o755, LinkTarget: "/d"},
+		"/nowhere": {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "/none"},
+		"/loop":    {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "/loop"},
 		// What cannot be followed must not look as if it could.
-		"/out":  {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "../.."},
+		"/out":  {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "/"},
 		"/root": {Type: gridftp.TypeLink, Mode: 0o777, LinkTarget: "/etc/passwd"},
 	} {
 		got, err := fs.Stat(t.Context(), path, true)
@@ -163,6 +163,12 @@ func TestLinks(t *testing.T) {
 		if err != nil || got.Type != gridftp.TypeLink || got.LinkTarget != want.LinkTarget {
 			t.Errorf("%s itself is %+v, %v", path, got, err)
 		}
+	}
+	if err := fs.Symlink(t.Context(), "/d/f", "/d/made"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Readlink(filepath.Join(root, "d/made")); err != nil || got != "f" {
+		t.Errorf("the link that was made says %q, %v", got, err)
 	}
 }
 

@@ -108,6 +108,19 @@ func (s *Set) Connected() int {
 	return len(s.conns)
 }
 
+// Peers returns the far addresses of the open connections.
+func (s *Set) Peers() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var peers []netip.Addr
+	for _, c := range s.conns {
+		if addr, ok := c.raw.RemoteAddr().(*net.TCPAddr); ok {
+			peers = append(peers, addr.AddrPort().Addr().Unmap())
+		}
+	}
+	return peers
+}
+
 // Closed reports whether the Set was closed, by Close or by a transfer that
 // failed.
 func (s *Set) Closed() bool {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -71,9 +72,11 @@ func (d *dir) entry(p, name string, follow bool) (gridftp.Entry, error) {
 	e := gridftp.Entry{Name: name, Type: gridftp.TypeOther}
 	if fi.Mode()&fs.ModeSymlink != 0 {
 		e.Type = gridftp.TypeLink
-		if e.LinkTarget, err = d.root.Readlink(at(p)); err != nil {
+		target, err := d.root.Readlink(at(p))
+		if err != nil {
 			return e, told("readlink", p, err)
 		}
+		e.LinkTarget = path.Join(path.Dir(p), target)
 		if follow {
 			if to, err := d.root.Stat(at(p)); err == nil {
 				fi = to
@@ -178,7 +181,11 @@ func (d *dir) SetModTime(_ context.Context, p string, t time.Time) error {
 	return told("utime", p, d.root.Chtimes(at(p), time.Time{}, t))
 }
 func (d *dir) Symlink(_ context.Context, target, p string) error {
-	return told("symlink", p, d.root.Symlink(target, at(p)))
+	relative, err := filepath.Rel(path.Dir(p), target)
+	if err != nil {
+		return err
+	}
+	return told("symlink", p, d.root.Symlink(relative, at(p)))
 }
 
 func (d *dir) Checksum(ctx context.Context, p, alg string, offset, length int64) (string, error) {

@@ -22,8 +22,9 @@ type FileSystem interface {
 	Abilities() Abilities
 
 	// Stat describes path; Entry.Name is not used. Of a symbolic link it
-	// describes what the link leads to, with LinkTarget set, when follow is
-	// true and the link leads somewhere; else the link.
+	// describes what the link leads to when follow is true and the link leads
+	// somewhere; else the link. LinkTarget is set for both, as a path of the
+	// FileSystem.
 	Stat(ctx context.Context, path string, follow bool) (gridftp.Entry, error)
 
 	// List calls page with the entries of a directory, without "." and "..",
@@ -46,6 +47,7 @@ type FileSystem interface {
 	// The following are called when Abilities tells that they work.
 	Chmod(ctx context.Context, path string, mode uint32) error
 	SetModTime(ctx context.Context, path string, t time.Time) error
+	// Symlink makes a link at path that leads to target, also a path.
 	Symlink(ctx context.Context, target, path string) error
 	// Checksum returns the digest, in hexadecimal, of length bytes from offset;
 	// length -1 is to the end.

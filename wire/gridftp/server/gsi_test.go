@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -317,9 +318,11 @@ func (c *secureScript) passive() *data.Set {
 	return set
 }
 
-func (c *secureScript) active() *data.Set {
+func (c *secureScript) active() *data.Set { return c.activeAt(loopback) }
+
+func (c *secureScript) activeAt(addr netip.Addr) *data.Set {
 	c.t.Helper()
-	l, err := data.Network{}.Listen(c.t.Context(), loopback, 0)
+	l, err := data.Network{}.Listen(c.t.Context(), addr, 0)
 	if err != nil {
 		c.t.Fatal(err)
 	}

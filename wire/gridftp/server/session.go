@@ -279,7 +279,7 @@ func (s *session) forbid(verb string) gridftp.Reply {
 	if !s.config.ReadOnly {
 		who = "an anonymous session"
 	}
-	s.data.close() // see refuseTransfer
+	s.distrust()
 	return s.refuse(&Error{Category: gridftp.CategoryPermissionDenied, Reason: verb, Detail: who + " is for reading only"})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/gridferry/gridferry/wire/gridftp"
 	"github.com/gridferry/gridferry/wire/gridftp/data"
 	"github.com/gridferry/gridferry/wire/gridftp/server"
+	"github.com/gridferry/gridferry/wire/gsi"
 )
 
 // until reads replies up to one that is not preliminary.
@@ -53,6 +55,9 @@ func TestPipelinedCommandsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
+// elsewhere is an address that is not the client's, as another server has.
+var elsewhere = netip.MustParseAddr("127.0.0.2")
+
 // TestARefusedFileNeverTakesTheNextOnesBytes is the server's part of what keeps
 // files apart in pipelined third-party transfers: the destination refuses one
 // of many, the source knows nothing of that and sends on.
@@ -66,7 +71,8 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(w.root, fmt.Sprint("f", refused)), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			out := c.sender()
+			out := data.NewActive(data.Network{}, elsewhere, c.sender().Addr())
+			defer out.Close()
 			var lines []string
 			for i := range files {
 				lines = append(lines, fmt.Sprint("STOR f", i))
@@ -95,15 +101,16 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 			c.do("NOOP", "200") // the session goes on
 		})
 		t.Run(fmt.Sprint("the source refuses number ", refused), func(t *testing.T) {
-			w := newWorld(t)
+			w := newSecureWorld(t)
 			for i := range files {
 				if i != refused {
 					w.write(fmt.Sprint("f", i), fmt.Sprint("content of f", i))
 				}
 			}
-			c := w.login()
+			c := w.secure(gsi.ClientConfig{}) // others may have data sent to themselves only
 			c.do("MODE E", "200")
-			in := c.receiver()
+			c.do("DCAU N", "200")
+			in := c.activeAt(elsewhere)
 			var lines []string
 			for i := range files {
 				lines = append(lines, fmt.Sprint("RETR f", i))
@@ -121,11 +128,44 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 				if len(sink.b) > 0 && i >= refused {
 					t.Errorf("the place of number %d was taken by %q", i, sink.b)
 				}
-				if r := c.until(); r.Positive() != (i < refused) {
+				r := c.reply()
+				for r.Preliminary() {
+					r = c.reply()
+				}
+				if r.Positive() != (i < refused) {
 					t.Errorf("number %d was answered %v", i, r)
 				}
 			}
 		})
+	}
+}
+
+// TestTheClientsOwnChannelOutlivesARefusal shows the other case: a client that
+// is itself the other end knows what was refused, and goes on.
+func TestTheClientsOwnChannelOutlivesARefusal(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	c.do("MODE E", "200")
+	c.do("MKD d", "257")
+	out := c.sender()
+	for i, name := range []string{"a", "d", "b"} {
+		c.send("STOR " + name)
+		r := c.reply()
+		if name == "d" {
+			if r.Code != 550 {
+				t.Errorf("the server said %v", r)
+			}
+			continue
+		}
+		if want := []int{150, 0, 125}[i]; r.Code != want {
+			t.Fatalf("the server said %v, want %d", r, want)
+		}
+		if _, err := out.Send(t.Context(), data.NewStreamSource(strings.NewReader(name), 0), data.Config{}, data.SendOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c.expect("111")
+		c.expect("226")
+		w.want(name, name)
 	}
 }
 

@@ -81,12 +81,16 @@ func utime(s *session, arg string) gridftp.Reply {
 	return gridftp.NewReply(250, "OK.")
 }
 
-func symlinkFrom(s *session, target string) gridftp.Reply {
+// symlinkFrom takes the target of the link that SITE SYMLINKTO makes. Like every
+// path here, one that is not absolute counts from where the session stands, and
+// not from where the link will be: so it is at the Globus server.
+func symlinkFrom(s *session, arg string) gridftp.Reply {
 	if !s.config.Files.Abilities().Links {
 		return s.refuse(notHere("make symbolic links"))
 	}
-	if strings.ContainsAny(target, "\x00\r\n") {
-		return gridftp.NewReply(501, "Syntax error in parameters or arguments.")
+	target, err := s.path(arg)
+	if err != nil {
+		return s.refuse(err)
 	}
 	s.symlink = target
 	return gridftp.NewReply(350, "OK. Send SITE SYMLINKTO with symlink name.")

@@ -241,11 +241,31 @@ func (s *session) prepare(arg string, sending bool) (path string, ch channel, ct
 	return path, ch, ctx, end, nil
 }
 
-// refuseTransfer refuses a transfer before its data channel was used, and
-// closes that: see the package's comment.
+// refuseTransfer refuses a transfer before its data channel was used. The other
+// end of that channel may know nothing of the refusal: see the package's
+// comment.
 func (s *session) refuseTransfer(err error) gridftp.Reply {
-	s.data.close()
+	s.distrust()
 	return s.refuse(err)
+}
+
+// distrust closes the data channel unless its other end is the client itself,
+// which hears of the refusal and keeps its files apart.
+func (s *session) distrust() {
+	set := s.data.set
+	if set == nil {
+		return
+	}
+	peers := set.Peers()
+	for _, peer := range peers {
+		if peer != s.client.Addr() {
+			peers = nil
+			break
+		}
+	}
+	if len(peers) == 0 {
+		s.data.close()
+	}
 }
 
 // logged makes a transfer that goes into the transfer log.
@@ -279,7 +299,7 @@ func (s *session) move(ch channel, run func() error) (gridftp.Reply, error) {
 		s.control.replySoon(gridftp.NewReply(150, "Beginning transfer."))
 	}
 	if err := run(); err != nil {
-		return s.refuseTransfer(transferError(err)), err
+		return s.refuse(transferError(err)), err // a channel that has lost its place is closed already
 	}
 	return gridftp.NewReply(226, "Transfer Complete."), nil
 }
