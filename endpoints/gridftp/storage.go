@@ -166,12 +166,31 @@ func (s *Storage) Close() error {
 	return nil
 }
 
-// remote is a path as the server has it.
+// home is the login directory in paths, as in URLs that people write.
+const home = "/~"
+
+// remote is a path as the server has it. GridFTP servers know the login
+// directory as "~", and only without a slash in front.
 func (s *Storage) remote(p string) string {
-	if s.root == "" {
-		return p
+	switch {
+	case s.root != "":
+		return s.root + strings.TrimSuffix(p, "/")
+	case (p == home || strings.HasPrefix(p, home+"/")) && !s.caps.StreamOnly:
+		return p[1:]
 	}
-	return s.root + strings.TrimSuffix(p, "/")
+	return p
+}
+
+// Home returns the path of the login directory.
+func (s *Storage) Home(context.Context) (string, error) {
+	switch {
+	case s.root != "":
+		return "/", nil
+	case s.caps.StreamOnly:
+		return "", &fault.Error{Kind: fault.Unsupported, Op: "find the login directory at", Path: s.name,
+			Err: errors.New("a plain FTP server does not tell where it is"), Hint: "write an absolute path"}
+	}
+	return home, nil
 }
 
 // do runs fn with a session.

@@ -89,3 +89,23 @@ func TestVsftpdSuite(t *testing.T) {
 	rec := endpoints.Record{Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{s.Addr()}}
 	endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) { return w.open(t, rec), fresh(t, s.Root) })
 }
+
+// "/~" is the login directory, where sessions of this server begin.
+func TestHome(t *testing.T) {
+	w := newWorld(t)
+	server := globus.NewServer(t, globus.Options{CA: w.ca})
+	s := w.open(t, endpoints.Record{Kind: gridftp.Kind, Servers: []string{server.Addr()}})
+	home, err := s.Home(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Mkdir(t.Context(), home+"/made here"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(server.Path("made here")); err != nil {
+		t.Error(err)
+	}
+	if e, err := s.Stat(t.Context(), home); err != nil || e.Type != endpoints.Dir {
+		t.Errorf("the login directory: %+v, %v", e, err)
+	}
+}
