@@ -73,10 +73,11 @@ func (s *Service) read(ctx context.Context, in activities.ReadInput) (activities
 
 // Events implements transfer.Service.
 func (s *Service) Events(ctx context.Context, id transfer.TaskID, p transfer.Page) (transfer.Events, error) {
-	if _, err := s.key(ctx, id); err != nil {
+	key, err := s.key(ctx, id)
+	if err != nil {
 		return transfer.Events{}, err
 	}
-	res, err := s.read(ctx, activities.ReadInput{What: activities.ReadEvents, Task: id, Page: p})
+	res, err := s.read(ctx, activities.ReadInput{What: activities.ReadEvents, Task: key, Page: p})
 	return transfer.Events{Events: res.Events, Next: res.Next}, err
 }
 

@@ -255,7 +255,7 @@ func (r *run) recordInput(ctx workflow.Context) activities.RecordInput {
 	if task.Completed.IsZero() {
 		task.AsOf = workflow.Now(ctx)
 	}
-	return activities.RecordInput{Task: task, Events: slices.Clone(r.Events), Page: r.EventPage}
+	return activities.RecordInput{Task: task, Events: slices.Clone(r.Events), Page: r.EventPage, Key: r.Key}
 }
 
 func (r *run) recorded(ctx workflow.Context, events int) {

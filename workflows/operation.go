@@ -39,8 +39,7 @@ func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error)
 		err = operate(ctx, queueOf(in.Browse.Endpoint), in.Browse.Owner, data.Browse, in.Browse, out.Browse)
 	case in.Read != nil:
 		out.Read = new(activities.ReadResult)
-		actx := workflow.WithActivityOptions(ctx, controlOptions("read "+string(in.Read.What)))
-		err = workflow.ExecuteActivity(actx, control.Read, in.Read).Get(ctx, out.Read)
+		err = readKept(ctx, *in.Read, out.Read)
 	case in.Plan != nil:
 		out.Plan, err = plan(ctx, *in.Plan)
 	default:
@@ -51,6 +50,13 @@ func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error)
 		return OperationResult{}, temporal.NewNonRetryableApplicationError(f.Message, string(f.Kind), nil, f)
 	}
 	return out, nil
+}
+
+// readKept reads what is kept of tasks.
+func readKept(ctx workflow.Context, in activities.ReadInput, out *activities.ReadResult) error {
+	opts := controlOptions("read " + string(in.What))
+	opts.RetryPolicy = retryPolicy() // what is not there will not be there a second later
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), control.Read, in).Get(ctx, out)
 }
 
 // operate runs an activity for somebody who waits: not for ever.
@@ -151,8 +157,7 @@ func planDeletes(ctx workflow.Context, p *transfer.Plan, task transfer.TaskID, k
 	}
 	in := activities.ReadInput{What: activities.ReadExtras, Task: task, Key: key, Page: transfer.Page{Limit: most - len(p.Deletes)}}
 	var res activities.ReadResult
-	actx := workflow.WithActivityOptions(ctx, controlOptions("read extras"))
-	if err := workflow.ExecuteActivity(actx, control.Read, in).Get(ctx, &res); err != nil {
+	if err := readKept(ctx, in, &res); err != nil {
 		return err
 	}
 	for _, name := range res.Extras {

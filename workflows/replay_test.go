@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// histories are those that integration/histories recorded.
+// histories are those that integration/service recorded.
 func histories(t *testing.T) map[string]*historypb.History {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.json")
@@ -23,7 +23,7 @@ func histories(t *testing.T) map[string]*historypb.History {
 		t.Fatal(err)
 	}
 	if len(files) < 6 {
-		t.Fatalf("only %d histories in testdata: go test ./integration/histories -update", len(files))
+		t.Fatalf("only %d histories in testdata: go test ./integration/service -update", len(files))
 	}
 	all := make(map[string]*historypb.History)
 	for _, file := range files {

@@ -32,9 +32,14 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
 		if err := workflow.ExecuteActivity(actx, control.SweepTasks, step).Get(ctx, &res); err != nil {
 			return out, err
 		}
-		out.Ended += len(res.Ended)
+		out.Ended += len(res.Orphans)
 		for _, o := range res.Orphans {
 			out.Strays += settleOrphan(ctx, o)
+		}
+		for _, mail := range res.Ended {
+			if err := workflow.ExecuteActivity(actx, control.Notify, mail).Get(ctx, nil); err != nil {
+				workflow.GetLogger(ctx).Error("the owner could not be told", "task", mail.Task.ID, "error", err)
+			}
 		}
 		if step.Cursor = res.Cursor; res.Cursor == "" {
 			break

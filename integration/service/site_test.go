@@ -1,4 +1,4 @@
-package histories
+package service_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type site struct {
 	service  *service.Service
 	src, dst *memory.Disk
 	config   workers.Config
+	stop     func() // the workers
 }
 
 func newSite(t *testing.T, flags ...string) *site {
@@ -63,12 +65,19 @@ func newSite(t *testing.T, flags ...string) *site {
 		Endpoints: memory.NewOpener(map[string]*memory.Disk{"src": s.src, "dst": s.dst}),
 		Log:       slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
-	p, err := workers.Start(t.Context(), s.config, workers.Control, workers.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
+	s.start(workers.Control, workers.Data)
 	return s
+}
+
+// start starts workers, which stop says when to stop.
+func (s *site) start(roles ...workers.Role) {
+	s.t.Helper()
+	p, err := workers.Start(s.t.Context(), s.config, roles...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.stop = p.Stop
+	s.t.Cleanup(p.Stop)
 }
 
 // testLog is where the workers log to.
@@ -141,7 +150,7 @@ func read(t *testing.T, d *memory.Disk, dir string) map[string][]byte {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
-			p := dir + "/" + e.Name
+			p := path.Join(dir, e.Name)
 			if e.Type == endpoints.Dir {
 				list(p)
 				continue

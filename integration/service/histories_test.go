@@ -1,4 +1,4 @@
-package histories
+package service_test
 
 import (
 	"context"
@@ -50,10 +50,14 @@ func TestExpress(t *testing.T) {
 
 // hold makes the source hold every file until it is released, or until the
 // call is given up.
-func (s *site) hold() (release func()) {
+func (s *site) hold() (release func()) { return s.holdAt(0) }
+
+// holdAt holds what is read from the source from that offset on, and all that
+// goes straight from server to server.
+func (s *site) holdAt(offset int64) (release func()) {
 	held := make(chan struct{})
-	s.src.Faults().Hook(func(ctx context.Context, op memory.Op, _ string, _ int64) error {
-		if op != memory.Sent && op != memory.Read {
+	s.src.Faults().Hook(func(ctx context.Context, op memory.Op, _ string, at int64) error {
+		if op != memory.Sent && op != memory.Read || at < offset {
 			return nil
 		}
 		select {
@@ -102,7 +106,7 @@ func TestFaultAndRetry(t *testing.T) {
 	s := newSite(t)
 	s.put("/data/a", "/data/b", "/data/c")
 	// Often enough that one copy gives the file up, and the next gets it.
-	s.src.Faults().Fail(memory.Sent, "/data/b", 4, fault.New(fault.Permission, "open", "/data/b", "550 no"))
+	s.src.Faults().Fail(memory.Sent, "/data/b", 2, fault.New(fault.Permission, "open", "/data/b", "550 no"))
 	id := s.submit(transfer.Request{Source: "src:/data", Destination: "dst:/data", Recursive: true})
 	task := s.wait(id, transfer.Succeeded)
 	s.same("/data")
