@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,8 +30,10 @@ func (s *Store) Acquire(ctx context.Context, want activities.LeaseRequest) (acti
 			return err
 		}
 		l.Expires = now.Add(want.TTL).UTC()
-		// The old lease's sessions go with its row.
-		if _, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE task = ? AND chunk = ?`, l.Task, l.Chunk); err != nil {
+		// The sessions of a lease go with its row: of the earlier holder's, and
+		// of those whose tasks ended without a word long ago.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE task = ? AND chunk = ? OR expires < ?`,
+			l.Task, l.Chunk, now.Add(-forgotten).UnixMicro()); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (task, chunk, epoch, holder, expires) VALUES (?, ?, ?, ?, ?)`,
@@ -51,6 +54,9 @@ func (s *Store) Acquire(ctx context.Context, want activities.LeaseRequest) (acti
 	}
 	return l, nil
 }
+
+// forgotten is how long after its end a lease that nobody gave back is dropped.
+const forgotten = 24 * time.Hour
 
 func leaseName[T ~string](task T, chunk string) string { return string(task) + " " + chunk }
 
@@ -92,7 +98,7 @@ func (s *Store) Renew(ctx context.Context, l activities.Lease) error {
 		now := s.now()
 		var expires int64
 		err := tx.QueryRowContext(ctx, `SELECT expires FROM leases WHERE task = ? AND chunk = ? AND epoch = ?`, l.Task, l.Chunk, l.Epoch).Scan(&expires)
-		if err == sql.ErrNoRows || (err == nil && expires == released) {
+		if errors.Is(err, sql.ErrNoRows) {
 			return fault.New(fault.Canceled, op, what, "another attempt holds it now, or it was given back")
 		}
 		if err == nil && expires <= now.UnixMicro() {
@@ -105,9 +111,6 @@ func (s *Store) Renew(ctx context.Context, l activities.Lease) error {
 		return err
 	})
 }
-
-// released marks a lease that was given back.
-const released = 0
 
 func (s *Store) roomAgain(ctx context.Context, tx *sql.Tx, now time.Time, l activities.Lease) error {
 	rows, err := tx.QueryContext(ctx, `SELECT endpoint, sessions, most FROM sessions WHERE task = ? AND chunk = ?`, l.Task, l.Chunk)
@@ -139,41 +142,7 @@ func (s *Store) roomAgain(ctx context.Context, tx *sql.Tx, now time.Time, l acti
 // Release implements activities.Leases.
 func (s *Store) Release(ctx context.Context, l activities.Lease) error {
 	return s.tx(ctx, "release lease", leaseName(l.Task, l.Chunk), func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE leases SET expires = ? WHERE task = ? AND chunk = ? AND epoch = ?`, released, l.Task, l.Chunk, l.Epoch)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM sessions WHERE task = ? AND chunk = ?`, l.Task, l.Chunk)
+		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE task = ? AND chunk = ? AND epoch = ?`, l.Task, l.Chunk, l.Epoch)
 		return err
 	})
-}
-
-// Sweep forgets leases that ended before a time, and capabilities that have
-// expired. It returns how many rows went.
-func (s *Store) Sweep(ctx context.Context, before time.Time) (int64, error) {
-	var n int64
-	err := s.tx(ctx, "sweep store", s.path, func(tx *sql.Tx) error {
-		for _, q := range []struct {
-			sql    string
-			before int64
-		}{
-			{`DELETE FROM leases WHERE expires < ?`, before.UnixMicro()},
-			{`DELETE FROM capabilities WHERE expires < ?`, s.micros()},
-		} {
-			res, err := tx.ExecContext(ctx, q.sql, q.before)
-			if err != nil {
-				return err
-			}
-			gone, err := res.RowsAffected()
-			if err != nil {
-				return err
-			}
-			n += gone
-		}
-		return nil
-	})
-	return n, err
 }

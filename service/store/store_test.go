@@ -168,27 +168,43 @@ func TestCapabilities(t *testing.T) {
 	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
 		t.Errorf("after they expired: %v, %v", ok, err)
 	}
-	if n, err := s.Sweep(t.Context(), clock.Now()); n != 1 || err != nil {
-		t.Errorf("swept %d, %v", n, err)
-	}
 }
 
-func TestSweepKeepsEpochsGrowing(t *testing.T) {
+// Rows of leases go when they are given back, or long after everybody forgot
+// them; epochs grow all the same.
+func TestLeasesLeaveNothing(t *testing.T) {
 	clock := storetest.NewClock()
 	s := open(t, dbPath(t), store.Options{Now: clock.Now})
-	want := activities.LeaseRequest{Task: "t", Chunk: "c", TTL: time.Second, Sessions: []activities.SessionClaim{{Endpoint: "a", Sessions: 1, Limit: 1}}}
-	first, err := s.Acquire(t.Context(), want)
-	if err != nil {
-		t.Fatal(err)
+	var last int64
+	acquire := func(chunk string) activities.Lease {
+		t.Helper()
+		l, err := s.Acquire(t.Context(), activities.LeaseRequest{Task: "t", Chunk: chunk, TTL: time.Second,
+			Sessions: []activities.SessionClaim{{Endpoint: "a", Sessions: 1, Limit: 100}}})
+		if err != nil || l.Epoch <= last {
+			t.Fatalf("epoch %d after %d, %v", l.Epoch, last, err)
+		}
+		last = l.Epoch
+		return l
 	}
-	clock.Add(time.Hour)
-	if n, err := s.Sweep(t.Context(), clock.Now()); n != 1 || err != nil {
-		t.Errorf("swept %d, %v", n, err)
+	rows := func(want int) {
+		t.Helper()
+		if leases, sessions, err := store.Rows(s); leases != want || sessions != want || err != nil {
+			t.Errorf("%d leases with %d sessions, want %d (%v)", leases, sessions, want, err)
+		}
 	}
-	second, err := s.Acquire(t.Context(), want)
-	if err != nil || second.Epoch <= first.Epoch {
-		t.Errorf("epoch %d after %d, %v", second.Epoch, first.Epoch, err)
+	for range 3 {
+		if err := s.Release(t.Context(), acquire("given back")); err != nil {
+			t.Fatal(err)
+		}
 	}
+	rows(0)
+	for i := range 5 {
+		acquire(fmt.Sprint(i))
+	}
+	rows(5)
+	clock.Add(25 * time.Hour)
+	acquire("another day")
+	rows(1)
 }
 
 // contend takes and gives back leases until each of its rounds succeeded, and

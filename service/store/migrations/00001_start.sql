@@ -19,7 +19,7 @@ CREATE INDEX tasks_newest ON tasks (requested DESC, id);
 CREATE INDEX tasks_owner ON tasks (owner, requested DESC, id);
 
 -- The epoch counter is one for all leases, and outlives them: an epoch is
--- never given twice, also when the row of a lease was swept in between.
+-- never given twice, although the row of a lease goes when it is given back.
 CREATE TABLE epochs (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     last INTEGER NOT NULL
