@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gridferry/gridferry/blob"
+	"github.com/gridferry/gridferry/config"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/service/store"
+	"github.com/gridferry/gridferry/workers"
+)
+
+func runCommand(from *source) *cobra.Command {
+	var roles []string
+	var site string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon until it is told to stop",
+		Long: `Runs the roles that --role or the configuration names: control (workflows,
+records), data (transfers between servers, relays), site (this host's files)
+and gridftp (a GridFTP server over them).
+
+SIGTERM lets copies stop at a safe point first; another worker, or the next
+start, goes on from there. SIGHUP reads the configuration again, without
+touching transfers: endpoints, credentials, roots and the log's level.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			more := map[string]string{"roles": strings.Join(roles, ","), "site": site}
+			return run(c.Context(), func() (*config.Config, error) { return from.load(more) })
+		},
+	}
+	c.Flags().StringSliceVar(&roles, "role", nil, "`role` to run: control, data, site or gridftp; may be repeated")
+	c.Flags().StringVar(&site, "site", "", "this host's `name` in file://NAME/path and task queues (default: the host name)")
+	return c
+}
+
+func run(ctx context.Context, load func() (*config.Config, error)) (err error) {
+	c, err := load()
+	if err != nil {
+		return err
+	}
+	logger, level := newLogger(c.Log)
+	var roles []workers.Role
+	for _, r := range c.Roles {
+		switch r {
+		case config.RoleControl:
+			roles = append(roles, workers.Control)
+		case config.RoleData:
+			roles = append(roles, workers.Data)
+		case config.RoleSite:
+			roles = append(roles, workers.Site)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 2)
+	if slices.Contains(c.Roles, config.RoleGridFTP) {
+		stop, err := startGridFTP(ctx, c.GridFTP, c.TrustDir, logger, failed)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	if len(roles) == 0 {
+		return wait(ctx, failed)
+	}
+
+	reg := workers.NewRegistry(version())
+	tc, namespace, err := dial(ctx, c, logger, workers.NewMetricsHandler(reg))
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	logger.Info("connected", "namespace", namespace, "version", version())
+	for _, address := range slices.Compact([]string{c.Health.Listen, c.Metrics.Listen}) {
+		if address == "" {
+			continue
+		}
+		at, err := workers.Monitor(ctx, address, reg, tc, logger)
+		if err != nil {
+			return err
+		}
+		logger.Info("monitoring", "address", at.String())
+	}
+
+	kept, blobs, err := openState(ctx, c, logger)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	opener, err := workers.NewOpener(c, logger)
+	if err != nil {
+		return err
+	}
+	defer opener.Close()
+	p, err := workers.Start(ctx, workers.Config{
+		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener,
+		Identity: identity(), Site: c.Site, Copies: c.Concurrency.Copies, Log: logger,
+	}, roles...)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case err := <-p.Failed():
+			return err
+		case <-reload:
+			c, err := load()
+			if err == nil {
+				err = opener.Reload(c)
+			}
+			if err != nil {
+				logger.Error("the configuration was not taken; the one before stays", "error", err)
+				continue
+			}
+			setLevel(level, c.Log.Level)
+			logger.Info("configuration read again")
+		}
+	}
+}
+
+// wait waits for the end of a daemon that only serves.
+func wait(ctx context.Context, failed <-chan error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// openState opens the store and the blobs that belong to it. The store refuses
+// a second host, and blobs other than those it was first used with.
+func openState(ctx context.Context, c *config.Config, logger *slog.Logger) (*store.Store, *blob.Dir, error) {
+	for _, dir := range []string{filepath.Dir(c.Store.Path), c.Blobs.Dir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, nil, &fault.Error{Kind: fault.Permission, Op: "make directory", Path: dir, Err: err, Hint: "set data_dir to where this user may write"}
+		}
+	}
+	kept, err := store.Open(ctx, c.Store.Path, store.Options{Log: logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	blobs, err := blob.NewDir(c.Blobs.Dir)
+	if err == nil {
+		var id string
+		if id, err = blobs.ID(ctx); err == nil {
+			err = kept.BindBlobs(ctx, id)
+		}
+	}
+	if err != nil {
+		kept.Close()
+		return nil, nil, err
+	}
+	return kept, blobs, nil
+}
+
+// identity names this process in leases, logs and Temporal.
+func identity() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var b [4]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return fmt.Sprintf("%s:%d:%s", host, os.Getpid(), hex.EncodeToString(b[:]))
+}
