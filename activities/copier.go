@@ -53,6 +53,7 @@ type copier struct {
 	lone    []int             // to be tried one at a time, after everything else
 	busy    int               // files under way
 	senders int               // loops that are alive
+	quit    int               // of those, about to end because the server was busy
 	tuning  transfer.Tuning
 	chores  []func(context.Context)
 	moving  map[int]int64 // bytes of files under way, as far as is known
