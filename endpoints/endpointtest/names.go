@@ -130,7 +130,7 @@ func testList(p *place) {
 }
 
 func testListPages(p *place) {
-	const n = 3000
+	const n = 2100
 	var wg sync.WaitGroup
 	errs := make([]error, 4)
 	for w := range errs {
