@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/gridferry/gridferry/integration/globus"
+	"github.com/gridferry/gridferry/wire/gridftp/server"
+	"github.com/gridferry/gridferry/wire/gsi"
 )
 
 func TestThirdPartyWithTheGlobusServer(t *testing.T) {
@@ -29,6 +33,29 @@ func TestThirdPartyWithTheGlobusServer(t *testing.T) {
 			globus.URLCopy(t, w.env, append(args, theirs.URL("tree/"), o.url("back/"))...)
 			wantTree(t, o.path("back"), files)
 		})
+	}
+}
+
+func TestThirdPartyByTLSVersionAndFamily(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "::1"} {
+		for _, version := range []gsi.Version{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(address+" "+tls.VersionName(version), func(t *testing.T) {
+				w := newWorld(t)
+				o := w.serverAt(net.JoinHostPort(address, "0"), func(c *server.Config) { c.MinTLS, c.MaxTLS = version, version })
+				theirs := globus.NewServer(t, globus.Options{CA: w.ca, Address: address})
+				content := randomBytes(1, 1<<20)
+				write(t, o.path("f"), content)
+				for _, args := range [][]string{nil, {"-dcpriv"}, {"-dcsafe", "-p", "2"}} {
+					if address == "::1" {
+						args = append(args, "-ipv6")
+					}
+					globus.URLCopy(t, w.env, append(args, o.url("f"), theirs.URL("f"))...)
+					want(t, theirs.Path("f"), content)
+					globus.URLCopy(t, w.env, append(args, theirs.URL("f"), o.url("g"))...)
+					want(t, o.path("g"), content)
+				}
+			})
+		}
 	}
 }
 

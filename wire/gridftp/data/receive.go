@@ -228,7 +228,10 @@ func (c *conn) readHeader() (Header, error) {
 }
 
 // body moves a block's data to the sink, in pieces: its size is the sender's
-// choice, and our memory is not.
+// choice, and our memory is not. Bytes are read and written rather than spliced
+// from socket to file, which took half as much processor time again when it was
+// measured: the kernel copies them into the page cache all the same, through a
+// pipe.
 func (r *receiving) body(c *conn, h Header) error {
 	if r.limit > 0 && h.Offset+h.Count > r.limit {
 		return &ProtocolError{h, fmt.Sprintf("it lies beyond byte %d", r.limit)}

@@ -87,7 +87,7 @@ func pasv(s *session, _ string) gridftp.Reply {
 	if s.data.extendedOnly {
 		return gridftp.NewReply(503, "EPSV ALL was said.")
 	}
-	if !s.local.Is4() && !s.config.Network.External.Is4() {
+	if !s.local.Is4() {
 		return gridftp.NewReply(425, "PASV cannot tell an IPv6 address: use EPSV.")
 	}
 	l, err := s.listen()

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gridferry/gridferry/wire/gridftp"
@@ -32,6 +33,7 @@ type session struct {
 	ctx      context.Context // ends with the session, or when the client is gone
 	cancel   context.CancelCauseFunc
 	requests chan request
+	queued   atomic.Int64 // bytes of the arguments in requests
 
 	gss   *gsi.Session // nil without GSI
 	login login
@@ -129,6 +131,7 @@ func (s *session) run() {
 		}
 		select {
 		case req := <-s.requests:
+			s.queued.Add(-int64(len(req.arg)))
 			s.handle(req)
 			idle.Reset(s.config.Limits.Idle)
 		case <-idle.C:
@@ -173,14 +176,32 @@ func (s *session) read() {
 		if req.verb == "ABOR" {
 			s.abort()
 		}
-		select {
-		case s.requests <- req:
-		default:
+		if !s.enqueue(req) {
 			// As the Globus server does. The reply is out of turn, so no client
 			// that gets there can still tell which reply is whose.
 			_ = s.control.reply(gridftp.NewReply(500, "Pipeline queue full."))
+			if req.verb == "ABOR" {
+				s.aborted()
+			}
 		}
 	}
+}
+
+// maxQueued bounds the memory of commands that wait, in bytes.
+const maxQueued = 16 << 20
+
+// enqueue reports whether there was room for a command.
+func (s *session) enqueue(req request) bool {
+	size := int64(len(req.arg))
+	if s.queued.Add(size) <= maxQueued {
+		select {
+		case s.requests <- req:
+			return true
+		default:
+		}
+	}
+	s.queued.Add(-size)
+	return false
 }
 
 // abort ends the transfer under way. Those that wait behind it are refused, up
@@ -211,10 +232,15 @@ func (s *session) begin() (ctx context.Context, end func(), err error) {
 	}, nil
 }
 
-func abor(s *session, _ string) gridftp.Reply {
+// aborted takes back what abort said of what comes.
+func (s *session) aborted() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.aborting--
-	s.mu.Unlock()
+}
+
+func abor(s *session, _ string) gridftp.Reply {
+	s.aborted()
 	return gridftp.NewReply(226, "Abort successful")
 }
 
@@ -333,6 +359,7 @@ func (s *session) await() (request, error) {
 	defer timer.Stop()
 	select {
 	case req := <-s.requests:
+		s.queued.Add(-int64(len(req.arg)))
 		return req, nil
 	case <-timer.C:
 		return request{}, errors.New("the client said nothing more")

@@ -186,6 +186,12 @@ func TestAFullPipelineIsRefused(t *testing.T) {
 	if full < 10 || full > 25 {
 		t.Errorf("%d of 31 commands were refused, with room for 10", full)
 	}
+	// An ABOR that found no room stops what runs, and nothing after it.
+	c.send(append([]string{"CKSM MD5 0 -1 f"}, append(strings.Split(strings.Repeat("NOOP ", 30), " ")[:30], "ABOR")...)...)
+	for range 32 {
+		c.reply()
+	}
+	c.put("STOR g", "x")
 }
 
 func TestAbort(t *testing.T) {
