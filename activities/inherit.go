@@ -1,0 +1,152 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// parallel runs fn for each of n things, some at once.
+func parallel(n, at int, fn func(int)) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(at, n) {
+		wg.Go(func() {
+			for i := range next {
+				fn(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}
+
+// helpers is how many renames, checksums and removals go on at once.
+const helpers = 8
+
+// inherit makes the predecessor's files its own: partial ones are renamed to
+// this attempt's temporary names, other temporary files go, so that nothing
+// the predecessor still has under way can be renamed over what comes now.
+func (c *copier) inherit(ctx context.Context) error {
+	suspects := c.prev.suspects()
+	if len(suspects) > 0 {
+		if err := sleep(ctx, time.Until(c.prev.Updated.Add(c.quietTime()))); err != nil {
+			return err
+		}
+	}
+	caps := c.ends.dst.Caps()
+	var mu sync.Mutex
+	var first error
+	fail := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if first == nil {
+			first = err
+		}
+	}
+	parallel(len(suspects), helpers, func(n int) {
+		i := suspects[n]
+		f := c.files[i]
+		c.mu.Lock()
+		c.temp.set(i)
+		if ownName(f, c.in.Options.Atomic) {
+			c.touched.set(i)
+		}
+		p, isPartial := c.led.Partial[i]
+		c.mu.Unlock()
+		if isPartial {
+			kept, err := c.adopt(ctx, f, p)
+			c.mu.Lock()
+			if kept {
+				p.Epochs = []int64{c.hold.epoch()}
+				c.led.Partial[i] = p
+			} else {
+				delete(c.led.Partial, i)
+			}
+			c.mu.Unlock()
+			if err != nil {
+				fail(err)
+			}
+			return
+		}
+		for _, epoch := range c.prev.Epochs {
+			if err := c.remove(ctx, tempPath(f, c.in.Task, epoch, caps)); err != nil {
+				fail(err)
+			}
+		}
+	})
+	if first != nil {
+		return first
+	}
+	c.mu.Lock()
+	c.led.Epochs = []int64{c.hold.epoch()}
+	c.mu.Unlock()
+	return nil
+}
+
+// adopt takes over a partial file. kept is false when there is none worth
+// keeping; what there was is then removed.
+func (c *copier) adopt(ctx context.Context, f transfer.File, p partial) (kept bool, err error) {
+	caps := c.ends.dst.Caps()
+	own := tempPath(f, c.in.Task, c.hold.epoch(), caps)
+	var now endpoints.Entry
+	err = insist(ctx, patience, func() (err error) {
+		now, err = c.ends.src.Stat(ctx, f.Source)
+		return err
+	})
+	if err != nil && !ofOneName(fault.KindOf(err)) {
+		return false, err
+	}
+	good := err == nil && p.Of.same(version{now.Size, now.ModTime}) && len(p.Have) > 0
+	for n := len(p.Epochs) - 1; n >= 0; n-- {
+		name := tempPath(f, c.in.Task, p.Epochs[n], caps)
+		if !good || kept {
+			if err := c.remove(ctx, name); err != nil {
+				return kept, err
+			}
+			continue
+		}
+		if name != own {
+			err := insist(ctx, patience, func() error { return c.ends.dst.Rename(ctx, name, own) })
+			if fault.Is(err, fault.NotFound) {
+				continue
+			}
+			if err != nil {
+				return false, err
+			}
+		}
+		e, err := c.ends.dst.Stat(ctx, own)
+		switch {
+		case fault.Is(err, fault.NotFound):
+		case err != nil:
+			return false, err
+		case e.Size < p.Have[len(p.Have)-1].End:
+			// Less than what both servers had confirmed: not the file it was.
+			if err := c.remove(ctx, own); err != nil {
+				return false, err
+			}
+		default:
+			kept = true
+		}
+	}
+	return kept, nil
+}
+
+// remove removes a name at the destination, if it is there.
+func (c *copier) remove(ctx context.Context, name string) error {
+	if !c.hold.mine() {
+		return errLeaseLost
+	}
+	err := insist(ctx, patience, func() error { return c.ends.dst.Remove(ctx, name) })
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
