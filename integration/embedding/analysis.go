@@ -5,6 +5,10 @@
 // The package links the Temporal SDK and gridferry's package workflows, and no
 // protocol: the transfers run on gridferry's own workers, in the same namespace
 // as child workflows, or in another one over Nexus.
+//
+// However the parent of a child ends, the transfer stops and cleans up. Over
+// Nexus it does so when the caller is cancelled, or cancels it; when the caller
+// is terminated, the transfer goes on to its own end.
 package embedding
 
 import (

@@ -72,7 +72,7 @@ func failing(ctx sdk.Context, in Input) error {
 func TestATransferEndsWithItsParent(t *testing.T) {
 	l := newLab(t, true)
 	work(t, l.client, func(w worker.Registry) { w.RegisterWorkflowWithOptions(failing, sdk.RegisterOptions{Name: "failing"}) })
-	l.measure(tree.Spec{Seed: 2, Files: 20, Bytes: 64 << 20, Large: []int64{56 << 20}})
+	l.measure(tree.Spec{Seed: 2, Files: 20, Bytes: 49 << 20, Large: []int64{48 << 20}})
 	for _, c := range []struct {
 		id        string
 		workflow  any

@@ -41,7 +41,7 @@ func newLab(t *testing.T, slow bool) *lab {
 	options := globus.Options{CA: ca}
 	if slow {
 		host := harness.NewNetwork(t).Host("instrument")
-		limit(t, host, "40mbit")
+		limit(t, host, "48mbit")
 		options.Address, options.Namespace = host.Address, host.Namespace
 	}
 	l.instrument = globus.NewServer(t, options)
@@ -124,17 +124,32 @@ func (l *lab) start(c client.Client, id string, workflow any, in Input) client.W
 	return run
 }
 
-// awaitHalf waits until a transfer is in the middle of a file: a temporary name
-// stands at the scratch directory and has bytes.
+// awaitHalf waits until a transfer is at the largest file: what is copied of it
+// stands under a temporary name.
 func (l *lab) awaitHalf() {
 	l.t.Helper()
+	var largest string
+	var size int64
+	err := filepath.WalkDir(l.instrument.Path("run7"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > size {
+			largest, size = d.Name(), info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	harness.Eventually(l.t, 2*time.Minute, func() error {
 		for _, name := range l.temporaries() {
-			if info, err := os.Stat(name); err == nil && info.Size() > 0 {
+			if strings.HasPrefix(filepath.Base(name), "."+largest) {
 				return nil
 			}
 		}
-		return fmt.Errorf("no file is half there in %s", l.scratch)
+		return fmt.Errorf("no part of %s is in %s", largest, l.scratch)
 	})
 }
 
