@@ -38,8 +38,7 @@ func newControl(conn net.Conn, timeout time.Duration) *control {
 type request struct {
 	verb string // in upper case
 	arg  string
-	bare bool  // it came unprotected
-	err  error // why it could not be read; the rest is then empty
+	bare bool // it came unprotected
 }
 
 // errTooLong says that a command line exceeds the limit.
