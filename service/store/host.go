@@ -65,7 +65,7 @@ func (s *Store) claim(ctx context.Context, h Host, adopt bool) error {
 			return &fault.Error{
 				Kind: fault.Unsupported, Op: op, Path: s.path,
 				Err:  fmt.Errorf("the store belongs to host %q, and this is %q; SQLite's locks do not hold between hosts, so both would corrupt it", owner.Name, h.Name),
-				Hint: fmt.Sprintf("use PostgreSQL for several hosts, or, when %q is gone for good, take the store over with --adopt-store", owner.Name),
+				Hint: fmt.Sprintf("run the daemon on that host alone; when %q is gone for good, take the store over with gridferryd run --adopt-store", owner.Name),
 			}
 		}
 		now, err := json.Marshal(h)

@@ -30,7 +30,7 @@ func gridftpCommand(from *source) *cobra.Command {
 serves the user it runs as: a gridmap entry for another user is refused.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return run(c.Context(), func() (*config.Config, error) { return from.load(more) })
+			return run(c.Context(), func() (*config.Config, error) { return from.load(more) }, false)
 		},
 	}
 	for _, f := range []struct{ flag, key, usage string }{

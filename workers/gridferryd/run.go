@@ -25,6 +25,7 @@ import (
 func runCommand(from *source) *cobra.Command {
 	var roles []string
 	var site string
+	var adopt bool
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon until it is told to stop",
@@ -38,15 +39,16 @@ touching transfers: endpoints, credentials, roots and the log's level.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			more := map[string]string{"roles": strings.Join(roles, ","), "site": site}
-			return run(c.Context(), func() (*config.Config, error) { return from.load(more) })
+			return run(c.Context(), func() (*config.Config, error) { return from.load(more) }, adopt)
 		},
 	}
+	c.Flags().BoolVar(&adopt, "adopt-store", false, "take over a store that belongs to another host, which is gone for good")
 	c.Flags().StringSliceVar(&roles, "role", nil, "`role` to run: control, data, site or gridftp; may be repeated")
 	c.Flags().StringVar(&site, "site", "", "this host's `name` in file://NAME/path and task queues (default: the host name)")
 	return c
 }
 
-func run(ctx context.Context, load func() (*config.Config, error)) (err error) {
+func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (err error) {
 	c, err := load()
 	if err != nil {
 		return err
@@ -95,7 +97,7 @@ func run(ctx context.Context, load func() (*config.Config, error)) (err error) {
 		logger.Info("monitoring", "address", at.String())
 	}
 
-	kept, blobs, err := openState(ctx, c, logger)
+	kept, blobs, err := openState(ctx, c, adopt, logger)
 	if err != nil {
 		return err
 	}
@@ -152,13 +154,13 @@ func wait(ctx context.Context, failed <-chan error) error {
 
 // openState opens the store and the blobs that belong to it. The store refuses
 // a second host, and blobs other than those it was first used with.
-func openState(ctx context.Context, c *config.Config, logger *slog.Logger) (*store.Store, *blob.Dir, error) {
+func openState(ctx context.Context, c *config.Config, adopt bool, logger *slog.Logger) (*store.Store, *blob.Dir, error) {
 	for _, dir := range []string{filepath.Dir(c.Store.Path), c.Blobs.Dir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, nil, &fault.Error{Kind: fault.Permission, Op: "make directory", Path: dir, Err: err, Hint: "set data_dir to where this user may write"}
 		}
 	}
-	kept, err := store.Open(ctx, c.Store.Path, store.Options{Log: logger})
+	kept, err := store.Open(ctx, c.Store.Path, store.Options{Adopt: adopt, Log: logger})
 	if err != nil {
 		return nil, nil, err
 	}
