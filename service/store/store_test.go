@@ -88,7 +88,7 @@ func TestSecondHostIsRefused(t *testing.T) {
 	b := store.Host{Name: "b", Machine: "m2", Boot: "b2"}
 	open(t, path, store.Options{Host: a})
 	_, err := store.Open(t.Context(), path, store.Options{Host: b})
-	if !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "PostgreSQL") {
+	if !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "--adopt-store") {
 		t.Errorf("a second host: %v", err)
 	}
 	for what, h := range map[string]store.Host{
