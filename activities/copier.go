@@ -239,6 +239,7 @@ func (c *copier) arrived(i int, a arrival, status string) {
 	c.led.NDone++
 	if status == statusSkipped {
 		c.led.Skipped++
+		c.led.SkippedBytes += f.Size
 	} else {
 		c.led.Bytes += f.Size
 	}
@@ -390,7 +391,7 @@ func (c *copier) result() CopyResult {
 	defer c.mu.Unlock()
 	l := c.led
 	res := CopyResult{
-		Complete: l.Complete, Files: l.NDone, Bytes: l.Bytes, Skipped: l.Skipped, Unverified: l.Unverified, Checksummed: l.Checksummed,
+		Complete: l.Complete, Files: l.NDone, Bytes: l.Bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
 		Yielded: c.yielded && !l.Complete,
 	}

@@ -46,22 +46,23 @@ func NewCopyOptions(r transfer.Request, route transfer.RouteRule) CopyOptions {
 // When it is neither Complete, Blocked nor Yielded, Failed lists files that
 // were tried alone and refused: to be tried again later, or given up.
 type CopyResult struct {
-	Complete    bool             `json:"complete"` // nothing is left to try
-	Files       int64            `json:"files"`    // done and verified, of the whole chunk, all attempts; Skipped included
-	Bytes       int64            `json:"bytes"`
-	Skipped     int64            `json:"skipped,omitempty"` // the checksums were equal: nothing was copied
-	Unverified  int64            `json:"unverified,omitempty"`
-	Checksummed int64            `json:"checksummed,omitempty"` // bytes
-	Failed      []FailedFile     `json:"failed,omitempty"`      // the first 25; all are in the results
-	NFailed     int64            `json:"n_failed,omitempty"`
-	Faults      []transfer.Fault `json:"faults,omitempty"` // grouped, at most 20
-	NFaults     int64            `json:"n_faults,omitempty"`
-	Blocked     *transfer.Fault  `json:"blocked,omitempty"`      // why the rest waits: credential, space, stalled, destination down
-	BlockedData bool             `json:"blocked_data,omitempty"` // Blocked is a data channel between the two servers that never opened: relay may help
-	Late        bool             `json:"late,omitempty"`         // an attempt ended uncleanly: verify its window again at the end
-	Tuning      transfer.Tuning  `json:"tuning"`                 // as adapted
-	Elapsed     time.Duration    `json:"elapsed"`
-	Yielded     bool             `json:"yielded,omitempty"`
+	Complete     bool             `json:"complete"` // nothing is left to try
+	Files        int64            `json:"files"`    // done and verified, of the whole chunk, all attempts; Skipped included
+	Bytes        int64            `json:"bytes"`
+	Skipped      int64            `json:"skipped,omitempty"`       // the checksums were equal: nothing was copied
+	SkippedBytes int64            `json:"skipped_bytes,omitempty"` // their sizes, which Bytes does not include
+	Unverified   int64            `json:"unverified,omitempty"`
+	Checksummed  int64            `json:"checksummed,omitempty"` // bytes
+	Failed       []FailedFile     `json:"failed,omitempty"`      // the first 25; all are in the results
+	NFailed      int64            `json:"n_failed,omitempty"`
+	Faults       []transfer.Fault `json:"faults,omitempty"` // grouped, at most 20
+	NFaults      int64            `json:"n_faults,omitempty"`
+	Blocked      *transfer.Fault  `json:"blocked,omitempty"`      // why the rest waits: credential, space, stalled, destination down
+	BlockedData  bool             `json:"blocked_data,omitempty"` // Blocked is a data channel between the two servers that never opened: relay may help
+	Late         bool             `json:"late,omitempty"`         // an attempt ended uncleanly: verify its window again at the end
+	Tuning       transfer.Tuning  `json:"tuning"`                 // as adapted
+	Elapsed      time.Duration    `json:"elapsed"`
+	Yielded      bool             `json:"yielded,omitempty"`
 }
 
 // FailedFile is a file that this copy gave up on.

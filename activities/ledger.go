@@ -34,14 +34,15 @@ type ledger struct {
 	Epochs []int64 `json:"epochs,omitempty"`
 	Late   []late  `json:"late,omitempty"`
 
-	NDone       int64             `json:"n_done,omitempty"`
-	Skipped     int64             `json:"skipped,omitempty"` // of those done: the checksums were equal
-	Bytes       int64             `json:"bytes,omitempty"`
-	Unverified  int64             `json:"unverified,omitempty"`
-	Checksummed int64             `json:"checksummed,omitempty"`
-	Faults      faultList         `json:"faults,omitempty"` // of this attempt
-	Pages       int               `json:"pages,omitempty"`  // of results, in the store
-	Results     []transfer.Result `json:"results,omitempty"`
+	NDone        int64             `json:"n_done,omitempty"`
+	Skipped      int64             `json:"skipped,omitempty"` // of those done: the checksums were equal
+	SkippedBytes int64             `json:"skipped_bytes,omitempty"`
+	Bytes        int64             `json:"bytes,omitempty"`
+	Unverified   int64             `json:"unverified,omitempty"`
+	Checksummed  int64             `json:"checksummed,omitempty"`
+	Faults       faultList         `json:"faults,omitempty"` // of this attempt
+	Pages        int               `json:"pages,omitempty"`  // of results, in the store
+	Results      []transfer.Result `json:"results,omitempty"`
 }
 
 // partial is a large file on its way, under its temporary name.
@@ -150,7 +151,7 @@ func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) 
 			l.Late = append(l.Late, late{File: i, Epoch: prev.Epoch, Since: now})
 		}
 	}
-	l.NDone, l.Skipped, l.Bytes, l.Unverified, l.Checksummed = prev.NDone, prev.Skipped, prev.Bytes, prev.Unverified, prev.Checksummed
+	l.NDone, l.Skipped, l.SkippedBytes, l.Bytes, l.Unverified, l.Checksummed = prev.NDone, prev.Skipped, prev.SkippedBytes, prev.Bytes, prev.Unverified, prev.Checksummed
 	l.Pages, l.Results = prev.Pages, append([]transfer.Result(nil), prev.Results...)
 	return l
 }

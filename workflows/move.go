@@ -253,11 +253,17 @@ func (r *run) startCopy(ctx workflow.Context, w *Work) {
 func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	grew := res.Files > w.Files || res.Bytes > w.Bytes
 	p := &r.Task.Progress
-	p.FilesDone += res.Files - w.Files
+	// What the checksums found equal was wanted until then, and is no more.
+	skipped, skippedBytes := res.Skipped-w.Skipped, res.SkippedBytes-w.SkippedBytes
+	p.FilesSkipped += skipped
+	p.Files -= skipped
+	p.Bytes -= skippedBytes
+	p.FilesDone += res.Files - w.Files - skipped
 	p.BytesDone += res.Bytes - w.Bytes
 	p.FilesUnverified += res.Unverified - w.Unverified
 	p.BytesChecksummed += res.Checksummed - w.Checksummed
 	w.Files, w.Bytes, w.Unverified, w.Checksummed = res.Files, res.Bytes, res.Unverified, res.Checksummed
+	w.Skipped, w.SkippedBytes = res.Skipped, res.SkippedBytes
 	r.MustSettle = r.MustSettle || res.Late || !res.Complete
 	for _, f := range res.Faults {
 		r.fault(ctx, f, w.Chunk.ID)

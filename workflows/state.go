@@ -62,17 +62,19 @@ type Walk struct {
 
 // Work is a chunk that is not complete, and what its copies said so far.
 type Work struct {
-	Chunk       transfer.Chunk `json:"chunk"`
-	Schedules   int            `json:"schedules,omitempty"`
-	Tries       int            `json:"tries,omitempty"` // that ended with files refused
-	Files       int64          `json:"files,omitempty"` // as last reported, all attempts
-	Bytes       int64          `json:"bytes,omitempty"`
-	Unverified  int64          `json:"unverified,omitempty"`
-	Checksummed int64          `json:"checksummed,omitempty"`
-	Blocks      int            `json:"blocks,omitempty"` // in a row, of the kind
-	BlockKind   fault.Kind     `json:"block_kind,omitempty"`
-	NotBefore   time.Time      `json:"not_before,omitzero"`
-	Last        bool           `json:"last,omitempty"` // after everything else
+	Chunk        transfer.Chunk `json:"chunk"`
+	Schedules    int            `json:"schedules,omitempty"`
+	Tries        int            `json:"tries,omitempty"` // that ended with files refused
+	Files        int64          `json:"files,omitempty"` // as last reported, all attempts
+	Bytes        int64          `json:"bytes,omitempty"`
+	Skipped      int64          `json:"skipped,omitempty"`
+	SkippedBytes int64          `json:"skipped_bytes,omitempty"`
+	Unverified   int64          `json:"unverified,omitempty"`
+	Checksummed  int64          `json:"checksummed,omitempty"`
+	Blocks       int            `json:"blocks,omitempty"` // in a row, of the kind
+	BlockKind    fault.Kind     `json:"block_kind,omitempty"`
+	NotBefore    time.Time      `json:"not_before,omitzero"`
+	Last         bool           `json:"last,omitempty"` // after everything else
 
 	flying bool // a copy activity is at it in this run
 }

@@ -694,3 +694,20 @@ func TestTransferAsksTheWorkerOnTheHostOfABoundEnd(t *testing.T) {
 		t.Error("workers that send one another away go unnoticed")
 	}
 }
+
+// TestEqualChecksumsAreSkipped: what a copy found equal was neither moved nor
+// is it left to do.
+func TestEqualChecksumsAreSkipped(t *testing.T) {
+	w := newWorld(t)
+	w.walk = func(int, activities.WalkInput) (activities.WalkResult, error) { return found("", chunk("0-0", 8)), nil }
+	w.copy = func(_ int, in activities.CopyInput) (activities.CopyResult, error) {
+		return activities.CopyResult{Complete: true, Files: 8, Bytes: 2e6, Skipped: 6, SkippedBytes: 6e6}, nil
+	}
+	task, err := w.transfer(tree(`"sync":"checksum"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := task.Progress; p.Files != 2 || p.FilesDone != 2 || p.FilesSkipped != 6 || p.Bytes != 2e6 || p.Percent() != 100 {
+		t.Errorf("progress = %+v", p)
+	}
+}
