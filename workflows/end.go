@@ -88,8 +88,8 @@ func (r *run) conclude(ctx workflow.Context, err error) {
 // abandon removes what a failed task leaves half done, for some minutes at
 // most; what then remains is in the sweep's hands.
 func (r *run) abandon(ctx workflow.Context) {
-	if r.Probe == nil || r.Delete != nil || (!r.MustSettle && r.Copied.IsZero()) {
-		return
+	if r.Delete != nil || (!r.MustSettle && r.Copied.IsZero()) {
+		return // nothing was begun
 	}
 	until := workflow.Now(ctx).Add(r.Policies.Cleanup)
 	r.Cursor = ""
@@ -98,7 +98,7 @@ func (r *run) abandon(ctx workflow.Context) {
 		if left <= 0 {
 			return
 		}
-		opts := stepOptions(r.Probe.Route.Queue, r.Ends.Owner, "clean up")
+		opts := stepOptions(r.firstQueue(), r.Ends.Owner, "clean up")
 		opts.ScheduleToCloseTimeout = left
 		var res activities.FinishResult
 		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Finish, r.finishInput(true)).Get(ctx, &res)

@@ -106,6 +106,7 @@ func (r *run) pause(ctx workflow.Context) {
 	}
 	r.Task.Paused = true
 	r.event(ctx, transfer.Event{Code: transfer.EventPaused, Description: "paused"})
+	r.publish(ctx)
 	r.nudges++
 }
 
@@ -115,6 +116,7 @@ func (r *run) resume(ctx workflow.Context) {
 	}
 	r.Task.Paused = false
 	r.event(ctx, transfer.Event{Code: transfer.EventResumed, Description: "resumed"})
+	r.publish(ctx)
 	r.nudges++
 }
 
@@ -156,5 +158,6 @@ func (r *run) modify(ctx workflow.Context, c transfer.Change) {
 		return
 	}
 	r.event(ctx, transfer.Event{Code: transfer.EventUpdated, Description: "changed: " + changed[len(", "):]})
+	r.publish(ctx)
 	r.nudges++
 }

@@ -48,7 +48,9 @@ func nexusService() (*nexus.Service, error) {
 }
 
 // ExecuteTransferOver is ExecuteTransfer through a Nexus endpoint: the
-// transfer runs in the namespace behind it.
+// transfer runs in the namespace behind it. A caller that ends early must cancel
+// the operation first: Nexus has no parent-close policy, and the transfer would
+// go on to its own end.
 func ExecuteTransferOver(ctx workflow.Context, endpoint string, req transfer.Request) workflow.NexusOperationFuture {
 	return workflow.NewNexusClient(endpoint, NexusService).
 		ExecuteOperation(ctx, NexusOperationTransfer, req, workflow.NexusOperationOptions{Summary: cut(req.Source+" → "+req.Destination, 200)})

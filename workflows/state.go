@@ -137,7 +137,7 @@ func continued(ctx workflow.Context, input json.RawMessage) (*State, error) {
 
 // newTransferState validates a request and is the state of its first run.
 func newTransferState(ctx workflow.Context, input json.RawMessage) (*State, error) {
-	now := workflow.Now(ctx)
+	now := submitted(ctx)
 	req, err := transfer.DecodeRequest(input)
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func newTransferState(ctx workflow.Context, input json.RawMessage) (*State, erro
 
 // newDeleteState is newTransferState for a request to delete.
 func newDeleteState(ctx workflow.Context, input json.RawMessage) (*State, error) {
-	now := workflow.Now(ctx)
+	now := submitted(ctx)
 	req, err := transfer.DecodeDeleteRequest(input)
 	if err != nil {
 		return nil, err
@@ -198,6 +198,10 @@ func newDeleteState(ctx workflow.Context, input json.RawMessage) (*State, error)
 	}
 	return s, nil
 }
+
+// submitted is when the task was asked for, which may be long before the first
+// worker saw it.
+func submitted(ctx workflow.Context) time.Time { return workflow.GetInfo(ctx).WorkflowStartTime }
 
 func newState(ctx workflow.Context, kind string, now time.Time) *State {
 	info := workflow.GetInfo(ctx)

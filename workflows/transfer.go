@@ -316,9 +316,13 @@ func (r *run) finish(ctx workflow.Context) (again bool, err error) {
 }
 
 func (r *run) finishInput(abandon bool) activities.FinishInput {
-	return activities.FinishInput{
-		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Options: r.copyOptions(), Dirs: r.Walk.Dirs, Abandon: abandon, Cursor: r.Cursor,
+	in := activities.FinishInput{
+		Task: r.Key, Ends: r.Ends, Options: r.copyOptions(), Dirs: r.Walk.Dirs, Abandon: abandon, Cursor: r.Cursor,
 	}
+	if r.Probe != nil { // an express copy may have begun before anything is known here
+		in.Probe = *r.Probe
+	}
+	return in
 }
 
 // refusal ends a workflow whose input is wrong.

@@ -453,6 +453,20 @@ func TestTransferCancel(t *testing.T) {
 	}
 }
 
+func TestTransferCancelledDuringExpressCleansUp(t *testing.T) {
+	w := newWorld(t)
+	w.express = func(int) (activities.ExpressResult, error) {
+		return activities.ExpressResult{}, errorOf(fault.Transient, "connection lost")
+	}
+	w.at(time.Minute, func() { w.env.CancelWorkflow() })
+	if _, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`); !temporal.IsCanceledError(err) {
+		t.Fatalf("err = %v", err)
+	}
+	if len(w.finishes) != 1 || !w.finishes[0].Abandon {
+		t.Errorf("finishes = %+v", w.finishes)
+	}
+}
+
 func TestTransferContinuesAsNew(t *testing.T) {
 	w := newWorld(t)
 	w.walk = func(n int, in activities.WalkInput) (activities.WalkResult, error) {
