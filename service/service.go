@@ -21,6 +21,10 @@ import (
 
 // Options are what a Service may be told. The zero Options work.
 type Options struct {
+	// Namespace is the client's, which it does not tell. With it, tasks have
+	// their search attributes from the moment they start.
+	Namespace string
+
 	// Queue is the task queue of the workflows; empty is transfer.QueueControl.
 	Queue string
 
@@ -45,7 +49,7 @@ var _ transfer.Service = (*Service)(nil)
 
 // New returns a Service. The client stays the caller's to close.
 func New(c client.Client, o Options) *Service {
-	s := &Service{client: c, names: NewNamespace(c), queue: o.Queue, records: o.Records, patience: o.Patience}
+	s := &Service{client: c, names: NewNamespace(c, o.Namespace), queue: o.Queue, records: o.Records, patience: o.Patience}
 	if s.queue == "" {
 		s.queue = transfer.QueueControl
 	}

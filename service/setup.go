@@ -9,6 +9,8 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -21,6 +23,7 @@ import (
 // run in.
 type Namespace struct {
 	client client.Client
+	name   string // empty: known to activities alone, which are told theirs
 
 	mu    sync.Mutex
 	known []string
@@ -32,8 +35,11 @@ var (
 	_ activities.Executions      = (*Namespace)(nil)
 )
 
-// NewNamespace returns the namespace of c.
-func NewNamespace(c client.Client) *Namespace { return &Namespace{client: c} }
+// NewNamespace returns the namespace of c, which is that name; a client does
+// not tell. The name may be empty where only activities ask.
+func NewNamespace(c client.Client, name string) *Namespace {
+	return &Namespace{client: c, name: name}
+}
 
 // SearchAttributes returns which search attributes of ours the namespace has.
 // What is known is good for a minute: a site may register them at any time.
@@ -43,17 +49,46 @@ func (n *Namespace) SearchAttributes(ctx context.Context) ([]string, error) {
 	if time.Now().Before(n.until) {
 		return n.known, nil
 	}
-	res, err := n.client.GetSearchAttributes(ctx)
+	has, err := n.keywords(ctx)
 	if err != nil {
 		return nil, translate(err, "list", "the namespace's search attributes")
 	}
 	n.known, n.until = nil, time.Now().Add(time.Minute)
 	for _, name := range workflows.Attributes() {
-		if res.GetKeys()[name] == enumspb.INDEXED_VALUE_TYPE_KEYWORD {
+		if has[name] {
 			n.known = append(n.known, name)
 		}
 	}
 	return n.known, nil
+}
+
+// keywords returns the keyword attributes of the namespace, in a way that
+// takes no operator's rights. Visibility on Elasticsearch has them under their
+// own names; on SQL they are columns, for which the namespace has aliases.
+func (n *Namespace) keywords(ctx context.Context) (map[string]bool, error) {
+	has := make(map[string]bool)
+	res, err := n.client.GetSearchAttributes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name, kind := range res.GetKeys() {
+		has[name] = kind == enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	name := n.name
+	if activity.IsActivity(ctx) {
+		name = activity.GetInfo(ctx).WorkflowNamespace
+	}
+	if name == "" {
+		return has, nil
+	}
+	described, err := n.client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: name})
+	if err != nil {
+		return nil, err
+	}
+	for column, alias := range described.GetConfig().GetCustomSearchAttributeAliases() {
+		has[alias] = has[column]
+	}
+	return has, nil
 }
 
 // attributes are the search attributes that a task starts with: as many as the

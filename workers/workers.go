@@ -214,7 +214,7 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 	if r == Control {
 		w := worker.New(c.Client, queue(c, r), options)
 		workflows.Register(w)
-		names := service.NewNamespace(c.Client)
+		names := service.NewNamespace(c.Client, "")
 		w.RegisterActivity(&activities.Control{
 			Blobs: c.Blobs, Records: c.Records, Notifier: c.Notifier, Namespace: names, Executions: names,
 		})

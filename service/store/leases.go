@@ -21,6 +21,13 @@ func (s *Store) Acquire(ctx context.Context, want activities.LeaseRequest) (acti
 	l := activities.Lease{Task: want.Task, Chunk: want.Chunk, TTL: want.TTL}
 	err := s.tx(ctx, op, what, func(tx *sql.Tx) error {
 		now := s.now()
+		begun := int64(0)
+		if !want.Begun.IsZero() {
+			begun = want.Begun.UnixMicro()
+		}
+		if err := inTurn(ctx, tx, l, begun); err != nil {
+			return err
+		}
 		for _, c := range want.Sessions {
 			if err := room(ctx, tx, now, l, c); err != nil {
 				return err
@@ -36,8 +43,8 @@ func (s *Store) Acquire(ctx context.Context, want activities.LeaseRequest) (acti
 			l.Task, l.Chunk, now.Add(-forgotten).UnixMicro()); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (task, chunk, epoch, holder, expires) VALUES (?, ?, ?, ?, ?)`,
-			l.Task, l.Chunk, l.Epoch, want.Holder, l.Expires.UnixMicro()); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO leases (task, chunk, epoch, begun, holder, expires) VALUES (?, ?, ?, ?, ?, ?)`,
+			l.Task, l.Chunk, l.Epoch, begun, want.Holder, l.Expires.UnixMicro()); err != nil {
 			return err
 		}
 		for _, c := range want.Sessions {
@@ -55,8 +62,21 @@ func (s *Store) Acquire(ctx context.Context, want activities.LeaseRequest) (acti
 	return l, nil
 }
 
-// forgotten is how long after its end a lease that nobody gave back is dropped.
+// forgotten is how long after its end a lease is remembered.
 const forgotten = 24 * time.Hour
+
+// inTurn says Canceled when an attempt that began later has had the lease.
+func inTurn(ctx context.Context, tx *sql.Tx, l activities.Lease, begun int64) error {
+	var last int64
+	err := tx.QueryRowContext(ctx, `SELECT begun FROM leases WHERE task = ? AND chunk = ?`, l.Task, l.Chunk).Scan(&last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil && begun < last {
+		err = fault.New(fault.Canceled, "lease", leaseName(l.Task, l.Chunk), "an attempt that began later has taken it")
+	}
+	return err
+}
 
 func leaseName[T ~string](task T, chunk string) string { return string(task) + " " + chunk }
 
@@ -142,7 +162,15 @@ func (s *Store) roomAgain(ctx context.Context, tx *sql.Tx, now time.Time, l acti
 // Release implements activities.Leases.
 func (s *Store) Release(ctx context.Context, l activities.Lease) error {
 	return s.tx(ctx, "release lease", leaseName(l.Task, l.Chunk), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM leases WHERE task = ? AND chunk = ? AND epoch = ?`, l.Task, l.Chunk, l.Epoch)
+		res, err := tx.ExecContext(ctx, `UPDATE leases SET epoch = 0, expires = ? WHERE task = ? AND chunk = ? AND epoch = ?`,
+			s.micros(), l.Task, l.Chunk, l.Epoch)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM sessions WHERE task = ? AND chunk = ?`, l.Task, l.Chunk)
 		return err
 	})
 }

@@ -269,7 +269,7 @@ func (s *site) program(d *demo, id transfer.TaskID) starter.Program {
 		Version: "demonstration",
 		Owner:   owner,
 		Connect: func(context.Context, starter.Connection) (transfer.Service, func(), error) {
-			return service.New(s.client, service.Options{}), func() {}, nil
+			return service.New(s.client, service.Options{Namespace: s.temporal.Namespace()}), func() {}, nil
 		},
 		NewID:    func() transfer.TaskID { return id },
 		Now:      time.Now,

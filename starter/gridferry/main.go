@@ -56,6 +56,9 @@ func connect(ctx context.Context, c starter.Connection) (transfer.Service, func(
 	if c.Namespace != "" {
 		options.Namespace = c.Namespace
 	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
 	// What matters comes back as an error; the client's own notes are no
 	// business of whoever typed the command.
 	options.Logger = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
@@ -69,7 +72,7 @@ func connect(ctx context.Context, c starter.Connection) (transfer.Service, func(
 		}
 		return nil, nil, &fault.Error{Kind: fault.Transient, Op: "connect to Temporal at", Path: address, Err: err, Hint: "give --address, or set TEMPORAL_ADDRESS"}
 	}
-	return service.New(tc, service.Options{}), tc.Close, nil
+	return service.New(tc, service.Options{Namespace: options.Namespace}), tc.Close, nil
 }
 
 // dialTimeout is how long the Temporal server may take to answer at first.

@@ -19,7 +19,7 @@ CREATE INDEX tasks_newest ON tasks (requested DESC, id);
 CREATE INDEX tasks_owner ON tasks (owner, requested DESC, id);
 
 -- The epoch counter is one for all leases, and outlives them: an epoch is
--- never given twice, although the row of a lease goes when it is given back.
+-- never given twice, although the row of a lease goes a day after its end.
 CREATE TABLE epochs (
     one  INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     last INTEGER NOT NULL
@@ -29,7 +29,8 @@ INSERT INTO epochs (one, last) VALUES (1, 0);
 CREATE TABLE leases (
     task    TEXT    NOT NULL,
     chunk   TEXT    NOT NULL,
-    epoch   INTEGER NOT NULL,
+    epoch   INTEGER NOT NULL, -- 0: it was given back
+    begun   INTEGER NOT NULL, -- the attempt; of those that began earlier none may take the lease
     holder  TEXT    NOT NULL,
     expires INTEGER NOT NULL,
     PRIMARY KEY (task, chunk)

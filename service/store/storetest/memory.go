@@ -38,6 +38,7 @@ type leaseKey struct {
 
 type lease struct {
 	epoch    int64
+	begun    time.Time
 	expires  time.Time
 	released bool
 	sessions []activities.SessionClaim
@@ -70,6 +71,9 @@ func (m *Memory) Acquire(ctx context.Context, want activities.LeaseRequest) (act
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := leaseKey{want.Task, want.Chunk}
+	if last := m.leases[key]; last != nil && want.Begun.Before(last.begun) {
+		return activities.Lease{}, fault.New(fault.Canceled, "lease", name, "an attempt that began later has taken it")
+	}
 	for _, c := range want.Sessions {
 		if c.Limit > 0 && c.Sessions > c.Limit {
 			return activities.Lease{}, fault.New(fault.Invalid, "lease", name, "more sessions than "+c.Endpoint+" allows")
@@ -79,7 +83,7 @@ func (m *Memory) Acquire(ctx context.Context, want activities.LeaseRequest) (act
 		}
 	}
 	m.epoch++
-	l := &lease{epoch: m.epoch, expires: m.now().Add(want.TTL).UTC(), sessions: slices.Clone(want.Sessions)}
+	l := &lease{epoch: m.epoch, begun: want.Begun, expires: m.now().Add(want.TTL).UTC(), sessions: slices.Clone(want.Sessions)}
 	m.leases[key] = l
 	return activities.Lease{Task: want.Task, Chunk: want.Chunk, Epoch: l.epoch, TTL: want.TTL, Expires: l.expires}, nil
 }

@@ -40,6 +40,7 @@ func (c *Clock) Add(d time.Duration) {
 func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 	for name, run := range map[string]func(*testing.T, Store, *Clock){
 		"Epochs":        testEpochs,
+		"Turns":         testTurns,
 		"Limits":        testLimits,
 		"Expiry":        testExpiry,
 		"BadLeases":     testBadLeases,
@@ -96,6 +97,36 @@ func testEpochs(t *testing.T, s Store, clock *Clock) {
 		t.Errorf("epoch %d came after %d was released", c.Epoch, b.Epoch)
 	}
 	wantKind(t, "renew what never was", s.Renew(t.Context(), activities.Lease{Task: "no", Chunk: "1", Epoch: 1, TTL: time.Second}), fault.Canceled)
+}
+
+// testTurns has an attempt come late, whose successor holds the lease, or has
+// held it.
+func testTurns(t *testing.T, s Store, clock *Clock) {
+	begun := func(after time.Duration) activities.LeaseRequest {
+		r := request("1", activities.SessionClaim{Endpoint: "a", Sessions: 4, Limit: 4})
+		r.Begun = clock.Now().Add(after)
+		return r
+	}
+	first, err := s.Acquire(t.Context(), begun(0))
+	wantKind(t, "acquire", err, "")
+	second, err := s.Acquire(t.Context(), begun(time.Millisecond))
+	wantKind(t, "acquire by a later attempt", err, "")
+	wantKind(t, "renew what a later attempt took", s.Renew(t.Context(), first), fault.Canceled)
+	_, err = s.Acquire(t.Context(), begun(0))
+	wantKind(t, "acquire by the earlier attempt", err, fault.Canceled)
+	wantKind(t, "renew after that", s.Renew(t.Context(), second), "")
+	second, err = s.Acquire(t.Context(), begun(time.Millisecond))
+	wantKind(t, "acquire again by the later attempt", err, "")
+	wantKind(t, "release", s.Release(t.Context(), second), "")
+	acquire(t, s, "2", activities.SessionClaim{Endpoint: "a", Sessions: 4, Limit: 4})
+	_, err = s.Acquire(t.Context(), begun(0))
+	wantKind(t, "acquire by the earlier attempt what was given back", err, fault.Canceled)
+	clock.Add(time.Minute)
+	_, err = s.Acquire(t.Context(), begun(-time.Minute))
+	wantKind(t, "acquire by the earlier attempt what has expired", err, fault.Canceled)
+	third, err := s.Acquire(t.Context(), begun(0))
+	wantKind(t, "acquire by an even later attempt", err, "")
+	wantKind(t, "renew", s.Renew(t.Context(), third), "")
 }
 
 func testLimits(t *testing.T, s Store, _ *Clock) {
