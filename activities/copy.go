@@ -169,7 +169,7 @@ func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
 	if d.limit > 0 {
 		limit = d.limit
 	}
-	want := LeaseRequest{Task: in.Task, Chunk: in.Chunk.ID, Holder: d.Identity, TTL: 3 * limit}
+	want := LeaseRequest{Task: in.Task, Chunk: in.Chunk.ID, Holder: d.Identity, TTL: 3 * limit, Begun: handedOut(ctx)}
 	for _, e := range []struct {
 		name string
 		end  End

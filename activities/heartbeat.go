@@ -47,6 +47,15 @@ func beatWith(ctx context.Context, details func() any) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
+// handedOut is when the server gave this attempt out; zero outside of an
+// activity.
+func handedOut(ctx context.Context) time.Time {
+	if activity.IsActivity(ctx) {
+		return activity.GetInfo(ctx).StartedTime
+	}
+	return time.Time{}
+}
+
 // heartbeatTimeout is how long the server waits for a heartbeat before it
 // takes this worker for lost.
 func heartbeatTimeout(ctx context.Context) time.Duration {

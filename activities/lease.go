@@ -12,7 +12,9 @@ import (
 // epoch of a lease is the token that guards ledgers and renames.
 type Leases interface {
 	// Acquire takes the lease, which ends that of any earlier holder of the
-	// same task and chunk at once. Busy when an endpoint's limit is reached.
+	// same task and chunk at once. Busy when an endpoint's limit is reached;
+	// Canceled when the lease was last taken, and perhaps given back, by an
+	// attempt that began later.
 	Acquire(ctx context.Context, want LeaseRequest) (Lease, error)
 	// Renew prolongs it by its TTL; Canceled when somebody else holds it now.
 	Renew(ctx context.Context, l Lease) error
@@ -27,6 +29,11 @@ type LeaseRequest struct {
 	Holder   string
 	TTL      time.Duration
 	Sessions []SessionClaim // one for each endpoint that has a limit
+
+	// Begun is when this attempt was handed out, by the clock of whoever does.
+	// A worker that stood still may have been handed attempts that others
+	// have been given since: it must not take the lease from them.
+	Begun time.Time
 }
 
 // SessionClaim is what the holder will have open at an endpoint.
