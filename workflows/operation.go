@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -43,7 +44,7 @@ func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error)
 	case in.Plan != nil:
 		out.Plan, err = plan(ctx, *in.Plan)
 	default:
-		err = temporal.NewNonRetryableApplicationError("one of browse, read and plan must be set", ErrorInvalid, nil)
+		err = asError(transfer.Fault{Kind: fault.Invalid, Message: "one of browse, read and plan must be set"})
 	}
 	if err != nil {
 		f := faultOf(ctx, err)
@@ -133,9 +134,9 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 		}
 		if len(p.Chunks) > maxPlanned {
 			p.Chunks, p.Truncated = slices.Clip(p.Chunks[:maxPlanned]), true
+			break // somebody waits, and has seen what it comes to
 		}
-		in.Cursor = res.Cursor
-		if res.Cursor == "" || p.Truncated {
+		if in.Cursor = res.Cursor; res.Cursor == "" {
 			break
 		}
 	}

@@ -122,8 +122,8 @@ func (r *run) activate(ctx workflow.Context) error {
 
 // misplaced is the failure of workers that send one another away.
 func misplaced(queue string) error {
-	return temporal.NewApplicationError(
-		fmt.Sprintf("the worker on queue %s is not on the host that the queue is named for; check its site setting", queue), string(fault.Internal))
+	return asError(transfer.Fault{Kind: fault.Internal,
+		Message: fmt.Sprintf("the worker on queue %s is not on the host that the queue is named for; check its site setting", queue)})
 }
 
 // firstQueue is where to look first: a bound endpoint's own host when its name
