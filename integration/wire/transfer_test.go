@@ -216,7 +216,44 @@ func TestStreams(t *testing.T) {
 	in, err := c.Open(bounded(t), s.Path("f"), 0, -1, gridftp.TransferOptions{})
 	must(t, err)
 	must(t, in.Close()) // before its end
-	if c.Err() == nil {
-		t.Error("a session survived an unread file")
+	if c.Err() != nil {
+		return
+	}
+	// The server had sent everything already; what was not read is nobody's.
+	in, err = c.Open(bounded(t), s.Path("f"), 10, 20, gridftp.TransferOptions{})
+	must(t, err)
+	got, err := io.ReadAll(in)
+	if err != nil || !bytes.Equal(got, whole[10:30]) {
+		t.Errorf("after an unread file: %q, %v", got, err)
+	}
+	must(t, in.Close())
+}
+
+// TestRefusedPut puts a file where there is a directory, and then another
+// elsewhere: on the second one's name there must not be the first one's bytes,
+// though a sender does not wait for the server's word to begin.
+func TestRefusedPut(t *testing.T) {
+	w := newWorld(t)
+	s := w.server()
+	for _, o := range []gridftp.TransferOptions{{Auth: gridftp.AuthNone}, {Auth: gridftp.AuthSelf}} {
+		o.Mode = gridftp.ExtendedBlock
+		c := w.dial(s)
+		for i := range 20 {
+			wrong, right := content(2*i, 5000), content(2*i+1, 5000)
+			dir := s.Path(fmt.Sprintf("DCAU %s dir %d", o.Auth, i))
+			must(t, os.Mkdir(dir, 0o755))
+			var refusal *gridftp.ReplyError
+			if _, err := c.Put(bounded(t), gridftp.Transfer{Path: dir, Source: source(wrong), Size: 5000}, o); !errors.As(err, &refusal) {
+				t.Fatalf("a file was put over a directory: %v", err)
+			}
+			if c.Err() != nil {
+				c = w.dial(s)
+			}
+			path := s.Path(fmt.Sprintf("DCAU %s file %d", o.Auth, i))
+			if _, err := c.Put(bounded(t), gridftp.Transfer{Path: path, Source: source(right), Size: 5000}, o); err != nil {
+				t.Fatal(err)
+			}
+			want(t, path, right)
+		}
 	}
 }

@@ -131,7 +131,12 @@ func (k *carrier) conclude(command string, w word, moveErr error) error {
 		moveErr = <-k.moved
 		k.ended = true
 	}
-	if k.ticket.channel.shape.mode == Stream || k.ticket.channel.set.Closed() {
+	// A refused transfer may have bytes on the wire already: a sender begins
+	// without waiting where it can. On a kept channel the next file would get
+	// them (G1), and a server that closed its end would refuse that file, too.
+	// One that was not read to its end left bytes there as well.
+	broken := k.started && (w.err != nil || moveErr != nil)
+	if broken || k.ticket.channel.shape.mode == Stream || k.ticket.channel.set.Closed() {
 		c.dropChannel()
 	}
 	k.ticket.channel.used = time.Now()

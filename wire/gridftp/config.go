@@ -98,6 +98,9 @@ type Config struct {
 	Network  data.Network // of this host's own data channels
 
 	SSH []string // the ssh command, and options before the host; empty is {"ssh"}
+	// SSHServer is the command that starts the server at the other end; empty
+	// is the start script of the user's or the administrator's.
+	SSHServer string
 
 	// Client names the program to the server (SITE CLIENTINFO), as
 	// "name version"; empty is "gridferry". It shows in the server's log.

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// remoteCommand starts the server at the other end of ssh: the user's own
-// start script, or the one an administrator installed with
+// sshServer starts the server at the other end of ssh: the user's own start
+// script, or the one an administrator installed with
 // globus-gridftp-server-enable-sshftp. Without either it answers as a server
 // would, so that the refusal reads like one.
-const remoteCommand = `if test -f .globus/sshftp; then exec .globus/sshftp; ` +
+const sshServer = `if test -f .globus/sshftp; then exec .globus/sshftp; ` +
 	`elif test -f /etc/grid-security/sshftp; then exec /etc/grid-security/sshftp; ` +
 	`else printf '500 This host is not configured for sshftp: run globus-gridftp-server-enable-sshftp on it.\r\n'; fi`
 
@@ -38,7 +38,11 @@ func startSSH(ctx context.Context, config Config) (net.Conn, error) {
 	if config.User != "" {
 		argv = append(argv, "-l", config.User)
 	}
-	argv = append(argv, "--", host, remoteCommand)
+	command := config.SSHServer
+	if command == "" {
+		command = sshServer
+	}
+	argv = append(argv, "--", host, command)
 
 	// os.Pipe, unlike the pipes of os/exec, takes deadlines at both ends.
 	theirIn, ourOut, err := os.Pipe()
