@@ -76,7 +76,7 @@ func (n *Namespace) keywords(ctx context.Context) (map[string]bool, error) {
 	}
 	name := n.name
 	if activity.IsActivity(ctx) {
-		name = activity.GetInfo(ctx).WorkflowNamespace
+		name = activity.GetInfo(ctx).Namespace
 	}
 	if name == "" {
 		return has, nil
