@@ -50,8 +50,13 @@ type Config struct {
 	Identity string // of this process, for leases and logs; unique
 	Site     string // this host's name among sites
 
-	// Copies is how many activities of the data roles run at once; 0 is 16.
-	Copies int
+	// Copies is how many chunks are copied at once, for each of the data roles,
+	// and Steps how many other activities beside them; 0 is 16 and 4. Control is
+	// how many activities of that role run at once; 0 leaves it to the SDK.
+	Copies, Steps, Control int
+
+	// Deadline is that of tasks that name none; 0 is transfer.DefaultDeadline.
+	Deadline time.Duration
 
 	// Drain bounds how long a stopping worker waits for its activities; 0 is
 	// 60 s. A copy stops at its ledger within seconds.
@@ -73,6 +78,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Copies == 0 {
 		c.Copies = 16
+	}
+	if c.Steps == 0 {
+		c.Steps = 4
 	}
 	if c.Drain == 0 {
 		c.Drain = time.Minute
@@ -212,8 +220,9 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		}
 	}
 	if r == Control {
+		options.MaxConcurrentActivityExecutionSize = c.Control
 		w := worker.New(c.Client, queue(c, r), options)
-		workflows.Register(w)
+		workflows.Register(w, workflows.Site{Deadline: c.Deadline})
 		names := service.NewNamespace(c.Client, "")
 		w.RegisterActivity(&activities.Control{
 			Blobs: c.Blobs, Records: c.Records, Notifier: c.Notifier, Namespace: names, Executions: names,
@@ -221,7 +230,8 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		return w, workflows.RegisterNexus(w)
 	}
 	options.DisableWorkflowWorker = true
-	options.MaxConcurrentActivityExecutionSize = c.Copies
+	// One queue has one number: with nothing else to do, copies take all of it.
+	options.MaxConcurrentActivityExecutionSize = c.Copies + c.Steps
 	// An eager activity goes past the queue, and so past the fairness among
 	// owners.
 	options.DisableEagerActivities = true

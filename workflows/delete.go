@@ -12,9 +12,13 @@ import (
 // Delete removes what a transfer.DeleteRequest names. Input, result, errors,
 // updates, signals and the query are those of Transfer.
 func Delete(ctx workflow.Context, input json.RawMessage) (transfer.Task, error) {
+	return tellDelete(ctx, input, Site{})
+}
+
+func tellDelete(ctx workflow.Context, input json.RawMessage, site Site) (transfer.Task, error) {
 	s, err := continued(ctx, input)
 	if s == nil && err == nil {
-		s, err = newDeleteState(ctx, input)
+		s, err = newDeleteState(ctx, input, site)
 	}
 	if err != nil {
 		return transfer.Task{}, refusal(err)

@@ -231,6 +231,7 @@ func (r *run) keepRecord(ctx workflow.Context, now bool) {
 		return
 	}
 	r.recorded(ctx, len(in.Events))
+	r.publish(ctx) // lists show how far it is
 }
 
 // keepFinalRecord writes how the task ended. The ordinary activity behind the local

@@ -236,6 +236,26 @@ func TestDetailsAreReadableByAStranger(t *testing.T) {
 	}
 }
 
+func TestASiteSetsTheDeadlineOfTasksThatNameNone(t *testing.T) {
+	for _, test := range []struct {
+		site, want time.Duration
+		request    []string
+	}{
+		{0, transfer.DefaultDeadline, nil},
+		{36 * time.Hour, 36 * time.Hour, nil},
+		{36 * time.Hour, 2 * time.Hour, []string{`"deadline":"2026-01-01T02:00:00Z"`}},
+	} {
+		w := &world{t: t, site: Site{Deadline: test.site}, copyTime: time.Second}
+		w.env = w.NewTestWorkflowEnvironment()
+		w.env.SetStartTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		w.play()
+		task, err := w.transfer(tree(test.request...))
+		if got := task.Deadline.Sub(task.Requested); err != nil || got != test.want {
+			t.Errorf("site %s: %s, want %s; %v", test.site, got, test.want, err)
+		}
+	}
+}
+
 func TestKey(t *testing.T) {
 	const uuid, run = "4a0b3f1e-54d8-4d80-9a5c-0a2cf9ce1a4e", "01a1fc04-5e06-7030-bd96-7e1090a8d79b"
 	for _, test := range []struct {

@@ -60,7 +60,7 @@ func replay(h *historypb.History, without interceptor.WorkerInterceptor) error {
 	if err != nil {
 		return err
 	}
-	Register(r)
+	Register(r, Site{})
 	return r.ReplayWorkflowHistory(log.NewStructuredLogger(slog.New(slog.DiscardHandler)), h)
 }
 

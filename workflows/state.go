@@ -136,11 +136,16 @@ func continued(ctx workflow.Context, input json.RawMessage) (*State, error) {
 }
 
 // newTransferState validates a request and is the state of its first run.
-func newTransferState(ctx workflow.Context, input json.RawMessage) (*State, error) {
+func newTransferState(ctx workflow.Context, input json.RawMessage, site Site) (*State, error) {
 	now := submitted(ctx)
 	req, err := transfer.DecodeRequest(input)
 	if err != nil {
 		return nil, err
+	}
+	if req.Deadline.IsZero() {
+		if req.Deadline, err = site.deadline(ctx, now); err != nil {
+			return nil, err
+		}
 	}
 	if req, err = req.Checked(now); err != nil {
 		return nil, err
@@ -172,14 +177,16 @@ func newTransferState(ctx workflow.Context, input json.RawMessage) (*State, erro
 }
 
 // newDeleteState is newTransferState for a request to delete.
-func newDeleteState(ctx workflow.Context, input json.RawMessage) (*State, error) {
+func newDeleteState(ctx workflow.Context, input json.RawMessage, site Site) (*State, error) {
 	now := submitted(ctx)
 	req, err := transfer.DecodeDeleteRequest(input)
 	if err != nil {
 		return nil, err
 	}
 	if req.Deadline.IsZero() {
-		req.Deadline = now.Add(transfer.DefaultDeadline)
+		if req.Deadline, err = site.deadline(ctx, now); err != nil {
+			return nil, err
+		}
 	}
 	if err := req.Validate(now); err != nil {
 		return nil, err

@@ -22,9 +22,13 @@ import (
 // It ends with the transfer.Task, cancelled when it was asked to cancel, or
 // with an application error of type TaskFailed whose details are the task.
 func Transfer(ctx workflow.Context, input json.RawMessage) (transfer.Task, error) {
+	return tellTransfer(ctx, input, Site{})
+}
+
+func tellTransfer(ctx workflow.Context, input json.RawMessage, site Site) (transfer.Task, error) {
 	s, err := continued(ctx, input)
 	if s == nil && err == nil {
-		s, err = newTransferState(ctx, input)
+		s, err = newTransferState(ctx, input, site)
 	}
 	if err != nil {
 		return transfer.Task{}, refusal(err)

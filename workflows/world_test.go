@@ -46,6 +46,7 @@ type world struct {
 	sweepTasks func(activities.SweepInput) (activities.SweepResult, error)
 	sweepBlobs func(activities.SweepInput) (activities.SweepResult, error)
 
+	site       Site
 	attributes []string
 	copyTime   time.Duration
 }
@@ -65,7 +66,7 @@ func (w *world) again() {
 }
 
 func (w *world) play() {
-	Register(w.env)
+	Register(w.env, w.site)
 	w.env.RegisterActivity(&players{w})
 	w.env.SetTestTimeout(time.Minute)
 }

@@ -230,7 +230,7 @@ func (s *site) history(id transfer.TaskID, run string) *historypb.History {
 func (s *site) keep(name string, h *historypb.History) {
 	s.t.Helper()
 	replayer := worker.NewWorkflowReplayer()
-	workflows.Register(replayer)
+	workflows.Register(replayer, workflows.Site{})
 	if err := replayer.ReplayWorkflowHistory(nil, h); err != nil {
 		s.t.Errorf("%s does not replay: %v", name, err)
 	}

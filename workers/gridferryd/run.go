@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +110,8 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	defer opener.Close()
 	p, err := workers.Start(ctx, workers.Config{
 		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener,
-		Identity: identity(), Site: c.Site, Copies: c.Concurrency.Copies, Log: logger,
+		Identity: identity(), Site: c.Site, Log: logger,
+		Copies: c.Concurrency.Copies, Steps: c.Concurrency.Data, Control: c.Concurrency.Control, Deadline: time.Duration(c.Deadline),
 	}, roles...)
 	if err != nil {
 		return err
