@@ -120,7 +120,34 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 	if !status.Copying.IsZero() {
 		task.Progress = task.Progress.WithRate(status.Copying, now)
 	}
+	if why := stuck(d, now); why != "" && !task.Paused && task.Status == transfer.Active {
+		task.Verdict = why
+	}
 	return task
+}
+
+// unclaimed is how long an activity may lie in its queue before somebody
+// should know.
+const unclaimed = 15 * time.Second
+
+// stuck says what the workflow cannot know, because the server deals with it:
+// workers that were lost, limits that are reached, and queues that nobody
+// serves.
+func stuck(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
+	for _, a := range d.GetPendingActivities() {
+		name := a.GetActivityType().GetName()
+		switch last := a.GetLastFailure(); {
+		case last.GetTimeoutFailureInfo() != nil:
+			return fmt.Sprintf("the worker at %s was lost; attempt %d goes on from where it was", name, a.GetAttempt())
+		case last != nil:
+			return fmt.Sprintf("attempt %d of %s, after: %s", a.GetAttempt(), name, last.GetMessage())
+		case a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 && a.GetScheduledTime() != nil:
+			if lain := now.Sub(a.GetScheduledTime().AsTime()); lain > unclaimed {
+				return fmt.Sprintf("no worker has taken up %s for %s: is gridferryd running where it is needed?", name, transfer.FormatDuration(lain))
+			}
+		}
+	}
+	return ""
 }
 
 // closed reads how a workflow ended.

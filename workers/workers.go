@@ -205,6 +205,7 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 	options := worker.Options{
 		Identity:          c.Identity,
 		WorkerStopTimeout: c.Drain,
+		Interceptors:      []interceptor.WorkerInterceptor{&heartbeats{}},
 		OnFatalError: func(err error) {
 			select {
 			case p.failed <- fault.Wrap(fault.Internal, "serve", "role "+string(r), err):
@@ -242,7 +243,6 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		throttle = 5 * time.Second
 	}
 	options.MaxHeartbeatThrottleInterval, options.DefaultHeartbeatThrottleInterval = throttle, throttle
-	options.Interceptors = []interceptor.WorkerInterceptor{&heartbeats{}}
 	w := worker.New(c.Client, queue(c, r), options)
 	w.RegisterActivity(data)
 	return w, nil

@@ -303,7 +303,7 @@ func stepOptions(queue, owner, summary string) workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		TaskQueue:           queue,
 		StartToCloseTimeout: 10 * time.Minute,
-		HeartbeatTimeout:    time.Minute,
+		HeartbeatTimeout:    20 * time.Second,
 		WaitForCancellation: true,
 		RetryPolicy:         retryPolicy(),
 		Summary:             cut(summary, 200),
@@ -316,7 +316,6 @@ func stepOptions(queue, owner, summary string) workflow.ActivityOptions {
 func copyActivityOptions(queue, owner, summary string) workflow.ActivityOptions {
 	opts := stepOptions(queue, owner, summary)
 	opts.StartToCloseTimeout = 24 * time.Hour
-	opts.HeartbeatTimeout = 20 * time.Second
 	return opts
 }
 

@@ -285,7 +285,7 @@ func (s *State) addFailed(files []activities.FailedFile, n int64) {
 
 // done moves a chunk from the work to the recent ones.
 func (s *State) done(w *Work, state string) {
-	const keep = 40
+	const keep = 90
 	s.Work = slices.DeleteFunc(s.Work, func(o *Work) bool { return o == w })
 	c := w.Chunk
 	c.State, c.Done = state, w.Files

@@ -1,0 +1,167 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+	"github.com/gridferry/gridferry/workflows"
+)
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// pending is a copy that said of itself that it had got so far.
+func pending(t *testing.T, chunk string, files, bytes int64) *workflowpb.PendingActivityInfo {
+	t.Helper()
+	p, err := converter.GetDefaultDataConverter().ToPayloads(activities.CopyProgress{Chunk: chunk, Files: files, Bytes: bytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Copy"}, State: enumspb.PENDING_ACTIVITY_STATE_STARTED, HeartbeatDetails: p,
+	}
+}
+
+func described(pending ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
+	return &workflowservice.DescribeWorkflowExecutionResponse{PendingActivities: pending}
+}
+
+func TestMerge(t *testing.T) {
+	status := workflows.Status{
+		Task: transfer.Task{
+			Status: transfer.Active, Verdict: "progressing",
+			Progress: transfer.Progress{Files: 20, Bytes: 2000, FilesDone: 6, BytesDone: 600},
+			Chunks: []transfer.Chunk{
+				{ID: "a", State: workflows.ChunkActive, Files: 8, Bytes: 800},
+				{ID: "b", State: workflows.ChunkActive, Files: 6, Bytes: 600, Done: 1}, // copied before, and yielded
+				{ID: "c", State: workflows.ChunkDone, Files: 5, Bytes: 500, Done: 5},
+			},
+		},
+		Copying:    noon.Add(-10 * time.Second),
+		ChunkBytes: map[string]int64{"b": 100},
+	}
+	task := merge(status, described(
+		pending(t, "a", 3, 350), pending(t, "b", 2, 250),
+		pending(t, "c", 5, 500), // settled since
+		pending(t, "z", 9, 900), // of another time
+		&workflowpb.PendingActivityInfo{ActivityType: &commonpb.ActivityType{Name: "Copy"}, State: enumspb.PENDING_ACTIVITY_STATE_STARTED},
+	), noon)
+	p := task.Progress
+	if p.FilesInFlight != 4 || p.BytesInFlight != 500 || p.Rate != 110 || time.Duration(p.ETA).Round(time.Second) != 9*time.Second {
+		t.Errorf("progress = %+v", p)
+	}
+	if task.Chunks[0].Done != 3 || task.Chunks[1].Done != 2 || task.Verdict != "progressing" {
+		t.Errorf("task = %+v", task)
+	}
+}
+
+func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
+	queued := func(ago time.Duration) *workflowpb.PendingActivityInfo {
+		return &workflowpb.PendingActivityInfo{
+			ActivityType: &commonpb.ActivityType{Name: "Probe"}, State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED,
+			Attempt: 1, ScheduledTime: timestamppb.New(noon.Add(-ago)),
+		}
+	}
+	lost := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Copy"}, Attempt: 3,
+		LastFailure: &failurepb.Failure{FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{}}},
+	}
+	busy := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Copy"}, Attempt: 2, LastFailure: &failurepb.Failure{Message: "all 4 sessions are taken"},
+	}
+	active := transfer.Task{Status: transfer.Active, Verdict: "progressing"}
+	paused := active
+	paused.Paused = true
+	for name, test := range map[string]struct {
+		task    transfer.Task
+		pending *workflowpb.PendingActivityInfo
+		want    string
+	}{
+		"in the queue for a moment": {active, queued(time.Second), "progressing"},
+		"in the queue for long":     {active, queued(time.Minute), "no worker has taken up Probe for 1m00s"},
+		"a lost worker":             {active, lost, "the worker at Copy was lost; attempt 3"},
+		"a limit":                   {active, busy, "all 4 sessions are taken"},
+		"paused":                    {paused, lost, "progressing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := merge(workflows.Status{Task: test.task}, described(test.pending), noon).Verdict; !strings.Contains(got, test.want) {
+				t.Errorf("verdict = %q", got)
+			}
+		})
+	}
+}
+
+func TestTranslate(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want fault.Kind
+	}{
+		{serviceerror.NewNotFound("no"), fault.NotFound},
+		{serviceerror.NewNamespaceNotFound("n"), fault.NotFound},
+		{serviceerror.NewPermissionDenied("no", ""), fault.Permission},
+		{serviceerror.NewInvalidArgument("no"), fault.Invalid},
+		{serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "slow down"), fault.Busy},
+		{serviceerror.NewUnavailable("down"), fault.Transient},
+		{serviceerror.NewDeadlineExceeded("late"), fault.Transient},
+		{errors.New("what?"), fault.Internal},
+		{fmt.Errorf("wrapped: %w", fault.New(fault.Exists, "make", "x", "there")), fault.Exists},
+		{temporal.NewApplicationError("550 no", string(fault.Permission), transfer.Fault{Kind: fault.Permission, Message: "550 no"}), fault.Permission},
+	} {
+		err := translate(test.err, "look up", "task x")
+		if fault.KindOf(err) != test.want {
+			t.Errorf("%v became %s: %v", test.err, fault.KindOf(err), err)
+		}
+	}
+	if err := translate(context.Canceled, "look up", "x"); err != context.Canceled {
+		t.Errorf("the caller's own end became %v", err)
+	}
+	if translate(nil, "look up", "x") != nil {
+		t.Error("nil became an error")
+	}
+}
+
+func TestListedFollowsTheExecution(t *testing.T) {
+	memo, err := converter.GetDefaultDataConverter().ToPayload(transfer.Task{Type: "DELETE", Status: transfer.Active, Label: "x", AsOf: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := func(status enumspb.WorkflowExecutionStatus, fields map[string]*commonpb.Payload) *workflowpb.WorkflowExecutionInfo {
+		return &workflowpb.WorkflowExecutionInfo{
+			Execution: &commonpb.WorkflowExecution{WorkflowId: "t"}, Type: &commonpb.WorkflowType{Name: workflows.TypeDelete},
+			Status: status, Memo: &commonpb.Memo{Fields: fields}, CloseTime: timestamppb.New(noon), StartTime: timestamppb.New(noon),
+		}
+	}
+	with := map[string]*commonpb.Payload{workflows.MemoTask: memo}
+	for name, test := range map[string]struct {
+		info *workflowpb.WorkflowExecutionInfo
+		want transfer.Status
+	}{
+		"running":        {info(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, with), transfer.Active},
+		"completed":      {info(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, with), transfer.Succeeded},
+		"terminated":     {info(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, with), transfer.Failed},
+		"without a memo": {info(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil), transfer.Active},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := listed(test.info)
+			if got.ID != "t" || got.Type != "DELETE" || got.Status != test.want || (got.Status != transfer.Active) == got.Completed.IsZero() {
+				t.Errorf("listed = %+v", got)
+			}
+		})
+	}
+}
