@@ -43,7 +43,7 @@ func NewSSHServer(t testing.TB, root string) *SSHServer {
 	s.keys(t)
 	s.Command = s.path("sshftp")
 	s.write(t, "sshftp", 0o700, fmt.Sprintf("#!/bin/sh\nexec %s -ssh -c %s\n", gridftp, s.path("gridftp.conf")))
-	s.write(t, "gridftp.conf", 0o600, "hostname 127.0.0.1\nallow_root 1\n")
+	s.write(t, "gridftp.conf", 0o600, "hostname 127.0.0.1\nallow_root 1\nanonymous_user root\n")
 	s.write(t, "sshd_config", 0o600, strings.Join([]string{
 		"ListenAddress " + s.Host,
 		fmt.Sprintf("Port %d", s.Port),

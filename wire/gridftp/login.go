@@ -39,8 +39,9 @@ func (c *Client) login(ctx context.Context, delegate bool) error {
 	case GSIFTP:
 		err = c.enterMapped(ctx)
 	case SSHFTP:
-		// ssh has said who we are; the server waits for nothing.
-		err = c.learn(ctx)
+		// ssh has said who we are, but the server wants to be asked: started
+		// for ssh it takes any name for the user that it runs as.
+		err = c.enterMapped(ctx)
 	default:
 		err = c.enterPlain(ctx)
 	}

@@ -232,17 +232,18 @@ func TestStall(t *testing.T) {
 		t.Errorf("a channel that stopped gave %v", err)
 	}
 	src = newFake(t, answers(map[string]string{"RETR": "125 on\n226 done", "CKSM": "213 aa"}))
+	var slow sync.Once // longer than the stall, and than it takes to look for one
 	dst = newFake(t, func(_ *fakeSession, verb, _ string) string {
 		switch verb {
 		case "STOR":
 			return stored(10)
 		case "CKSM":
-			time.Sleep(200 * time.Millisecond)
+			slow.Do(func() { time.Sleep(watchInterval + time.Second) })
 			return "213 aa"
 		}
 		return ""
 	})
-	if _, err = moveAll(t, src, dst, Options{Stall: 50 * time.Millisecond, Checksum: "MD5"}, files(3)); err != nil {
+	if _, err = moveAll(t, src, dst, Options{Stall: time.Second, Checksum: "MD5"}, files(3)); err != nil {
 		t.Errorf("a slow checksum gave %v", err)
 	}
 }
