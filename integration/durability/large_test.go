@@ -1,0 +1,161 @@
+package durability
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/integration/globus"
+	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// large is one file of which much can be sent twice.
+const large = "volume.h5"
+
+func largeSize() int64 { return size(512*mib, 1<<30) }
+
+// half returns when half of the large file is at the destination.
+func (s *site) half() {
+	s.t.Helper()
+	catch(s.t, "half of the file", func() bool {
+		_, n := s.temp(large)
+		return n >= largeSize()/2
+	})
+}
+
+// slow is a line, in bytes a second, that leaves the workers time to hear of
+// what a person wants: that comes with a heartbeat, every five seconds.
+const slow = 24 * mib
+
+// onSlowLine are two servers with such a line between them.
+func onSlowLine(t *testing.T) siteOptions {
+	net := harness.NewNetwork(t)
+	from, to := net.Host("from"), net.Host("to")
+	from.Limit(slow)
+	return siteOptions{
+		src: globus.Options{Address: from.Address, Namespace: from.Namespace},
+		dst: globus.Options{Address: to.Address, Namespace: to.Namespace},
+	}
+}
+
+// atHalf starts a worker and the transfer of one large file, and returns when
+// half of it is there.
+func atHalf(t *testing.T, route transfer.RouteRule, o siteOptions) (*site, *harness.Process, transfer.TaskID) {
+	t.Helper()
+	s := newSite(t, o)
+	if o.src.Namespace == "" { // a slow line is slow enough
+		defer hurry()()
+	}
+	s.plantFile(large, largeSize())
+	worker := s.worker("first")
+	id := s.submit(transfer.Request{Route: route})
+	s.half()
+	return s, worker, id
+}
+
+// again reports how much of the large file was sent more than once.
+func (s *site) again(limit int64) {
+	s.t.Helper()
+	// Files are logged when their transfer has ended, however it has.
+	again := s.sent(large) - largeSize()
+	s.t.Logf("%.1f MiB of %d MiB were sent again", float64(again)/mib, largeSize()/mib)
+	if again > limit {
+		s.t.Errorf("%d bytes were sent again, which is more than %d", again, limit)
+	}
+	if again < 0 {
+		s.t.Errorf("the source has sent %d bytes too few for the file to be complete", -again)
+	}
+}
+
+func routes() []transfer.RouteRule {
+	return []transfer.RouteRule{transfer.RouteThirdParty, transfer.RouteRelay}
+}
+
+// TestLargeFileKilled kills the worker in the middle of one large file: little
+// of it is sent again.
+func TestLargeFileKilled(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			s, worker, id := atHalf(t, route, siteOptions{})
+			worker.Kill()
+			_, n := s.temp(large)
+			t.Logf("killed at %d MiB", n/mib)
+			s.worker("second")
+			s.wait(id, lossLimit, transfer.Succeeded)
+			s.same()
+			s.again(resendLimit)
+		})
+	}
+}
+
+// TestLargeFileDrained ends the worker as an operator does (SIGTERM): it stops
+// at its ledger, and the next one goes on there, at once.
+func TestLargeFileDrained(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			s, worker, id := atHalf(t, route, siteOptions{})
+			begin := time.Now()
+			if err := worker.Terminate(time.Minute); err != nil {
+				t.Errorf("the worker ended with %v", err)
+			}
+			path, n := s.temp(large)
+			t.Logf("drained within %v, at %d MiB", time.Since(begin).Round(time.Millisecond), n/mib)
+			if path == "" || n == largeSize() {
+				t.Errorf("the file was finished rather than left")
+			}
+			s.worker("second")
+			s.wait(id, time.Minute, transfer.Succeeded)
+			s.same()
+			s.again(resendLimit)
+			if n := s.retried(id); n > 0 {
+				t.Errorf("%d activities were tried again: the worker did not hand back what it had", n)
+			}
+		})
+	}
+}
+
+// TestPaused pauses a task and resumes it.
+func TestPaused(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			s, _, id := atHalf(t, route, onSlowLine(t))
+			must(t, s.service.Pause(t.Context(), id))
+			harness.Eventually(t, time.Minute, func() error { return s.paused(id) })
+			path, n := s.temp(large)
+			t.Logf("paused at %d MiB", n/mib)
+			if path == "" || n == largeSize() {
+				t.Errorf("the file was finished rather than paused")
+			}
+			sent := s.sent(large)
+			must(t, s.service.Resume(t.Context(), id))
+			s.wait(id, time.Minute, transfer.Succeeded)
+			if got := s.sent(large); got == sent {
+				t.Errorf("nothing was sent after the pause")
+			}
+			s.same()
+			s.again(resendLimit)
+		})
+	}
+}
+
+// TestCanceled cancels a task: what it had under way is removed.
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			s, _, id := atHalf(t, route, onSlowLine(t))
+			must(t, s.service.Cancel(t.Context(), id))
+			s.wait(id, time.Minute, transfer.Failed)
+			if left := names(t, s.dst.Root); len(left) > 0 {
+				t.Errorf("left at the destination: %q", left)
+			}
+		})
+	}
+}
