@@ -21,13 +21,13 @@ func newBlocked(t *testing.T) (s *site, from, to *harness.Host) {
 	t.Helper()
 	net := harness.NewNetwork(t)
 	from, to = net.Host("from"), net.Host("to")
+	root := original(t, tree.Spec{Seed: 9, Files: 120, Bytes: 60 * mib, Large: []int64{20 * mib}, Odd: true, Deep: 4})
 	s = newSite(t, siteOptions{
-		src: globus.Options{Address: from.Address, Namespace: from.Namespace},
+		src: globus.Options{Address: from.Address, Namespace: from.Namespace, Root: root},
 		dst: globus.Options{Address: to.Address, Namespace: to.Namespace},
 	})
 	from.Block(to)
 	to.Block(from)
-	s.plant(tree.Spec{Seed: 9, Files: 120, Bytes: 60 * mib, Large: []int64{20 * mib}, Odd: true, Deep: 4})
 	s.worker("only")
 	return s, from, to
 }

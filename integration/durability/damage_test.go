@@ -38,10 +38,11 @@ func TestDamageSmall(t *testing.T) {
 	for _, route := range routes() {
 		t.Run(string(route), func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, siteOptions{})
-			defer hurry()()
 			const files, bytes = 16, 12 * mib
-			s.plant(tree.Spec{Seed: 5, Files: files, Bytes: files * bytes, Large: slices.Repeat([]int64{bytes}, files)})
+			var o siteOptions
+			o.src.Root = original(t, tree.Spec{Seed: 5, Files: files, Bytes: files * bytes, Large: slices.Repeat([]int64{bytes}, files)})
+			s := newSite(t, o)
+			defer hurry()()
 			s.worker("only")
 			id := s.submit(transfer.Request{Route: route})
 			damaged := make(map[string]bool)

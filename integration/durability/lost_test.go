@@ -186,11 +186,15 @@ func (w *watch) toBeRenamed() int {
 	return n
 }
 
-// begin starts a worker and the transfer of a mixed tree, stops the worker in
-// a phase and makes sure that it was that phase.
-func begin(t *testing.T, p phase) (*watch, *harness.Process) {
+// begin starts a worker and the transfer of a mixed tree, which will be changed
+// or not, stops the worker in a phase and makes sure that it was that phase.
+func begin(t *testing.T, p phase, changed bool) (*watch, *harness.Process) {
 	t.Helper()
 	var o siteOptions
+	o.src.Root = original(t, mixed())
+	if changed {
+		o.src.Root = copyOf(t, o.src.Root)
+	}
 	var line *harness.Host
 	if p.slowed {
 		net := harness.NewNetwork(t)
@@ -200,7 +204,6 @@ func begin(t *testing.T, p phase) (*watch, *harness.Process) {
 	}
 	s := newSite(t, o)
 	defer hurry()()
-	s.plant(mixed())
 	worker := s.worker("first")
 	w := &watch{site: s, line: line, src: follow(s.src), dst: follow(s.dst)}
 	w.id = s.submit(transfer.Request{PreserveTime: true})
@@ -245,7 +248,7 @@ func TestKilled(t *testing.T) {
 	for _, p := range phases() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			w, worker := begin(t, p)
+			w, worker := begin(t, p, false)
 			worker.Kill()
 			w.release()
 			w.worker("second")
@@ -288,7 +291,7 @@ func TestFrozenBriefly(t *testing.T) {
 // perhaps until another one has taken over.
 func frozen(t *testing.T, p phase, takenOver bool) {
 	t.Helper()
-	w, first := begin(t, p)
+	w, first := begin(t, p, true)
 	stopped := time.Now()
 	w.release()
 	old := t.TempDir()

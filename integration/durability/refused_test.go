@@ -33,9 +33,10 @@ func newRefusal(t *testing.T) *refusal {
 	}
 	o.src.Root = t.TempDir()
 	r := &refusal{site: newSite(t, o)}
-	r.plant(tree.Spec{Seed: 7, Files: 150, Bytes: 40 * mib, Large: []int64{8 * mib}, Odd: true, Deep: 6, Empties: 2})
+	_, err := tree.Make(r.src.Root, tree.Spec{Seed: 7, Files: 150, Bytes: 40 * mib, Large: []int64{8 * mib}, Odd: true, Deep: 6, Empties: 2}, nil)
+	must(t, err)
 	for _, name := range []string{"run-000/secret.dat", "large/secret.h5", "with space"} {
-		r.plantFile(name, 2*mib)
+		must(t, writeContent(r.src.Path(name), 1, 2*mib))
 		must(t, os.Chmod(r.src.Path(name), 0))
 		r.files = append(r.files, name)
 	}
@@ -111,7 +112,7 @@ func TestRefusedDirectory(t *testing.T) {
 	t.Parallel()
 	r := newRefusal(t)
 	r.dir = "closed"
-	r.plantFile("closed/inside", mib)
+	must(t, writeContent(r.src.Path("closed/inside"), 1, mib))
 	must(t, os.Chmod(r.src.Path(r.dir), 0o700))
 	if os.Getuid() != 0 {
 		must(t, os.Chmod(r.src.Path(r.dir), 0))

@@ -2,6 +2,7 @@ package durability
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -27,18 +28,56 @@ import (
 	"github.com/gridferry/gridferry/wire/gsi/gsitest"
 )
 
-// Most of the time these tests wait: for heartbeats to be missed, for servers
-// that nobody stopped to have come to their end. So many can run at once on two
-// cores.
-const atOnce = 16
+// atOnce is how many tests run at the same time. Most of the time they wait: for
+// heartbeats to be missed, for servers that nobody stopped to have come to
+// their end. Full-sized trees want too much space for many at once.
+func atOnce() int64 { return size(16, 4) }
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", fmt.Sprint(atOnce)); err != nil {
+	err := flag.Set("test.parallel", fmt.Sprint(atOnce()))
+	if err == nil {
+		originals.dir, err = os.MkdirTemp("", "durability")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := os.RemoveAll(originals.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+// originals are trees that several tests transfer, made once.
+var originals struct {
+	mu  sync.Mutex
+	dir string
+}
+
+// original is a tree that nobody may change.
+func original(t *testing.T, spec tree.Spec) string {
+	t.Helper()
+	originals.mu.Lock()
+	defer originals.mu.Unlock()
+	dir := filepath.Join(originals.dir, fmt.Sprintf("%d-%d", spec.Seed, spec.Bytes))
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return dir
+	}
+	must(t, err)
+	_, err = tree.Make(dir, spec, nil)
+	must(t, err)
+	return dir
+}
+
+// copyOf is a tree that the test may change.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	own := t.TempDir()
+	must(t, os.CopyFS(own, os.DirFS(dir)))
+	return own
 }
 
 // Moments of milliseconds are not to be caught on a machine that ten other
@@ -254,20 +293,6 @@ func (s *site) same() {
 	if equal == 0 {
 		s.t.Errorf("nothing was compared")
 	}
-}
-
-// plant makes a tree at the source and returns how much is in it.
-func (s *site) plant(spec tree.Spec) tree.Summary {
-	s.t.Helper()
-	made, err := tree.Make(s.src.Root, spec, nil)
-	must(s.t, err)
-	return made
-}
-
-// plantFile makes one file at the source.
-func (s *site) plantFile(name string, bytes int64) {
-	s.t.Helper()
-	must(s.t, writeContent(s.src.Path(name), 1, bytes))
 }
 
 func must(t testing.TB, err error) {

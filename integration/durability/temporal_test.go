@@ -19,9 +19,9 @@ func TestTemporalKilled(t *testing.T) {
 	}{{"briefly", 0}, {"past the heartbeat", heartbeat + 10*time.Second}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, onSlowLine(t))
-			s.plant(tree.Spec{Seed: 4, Files: 200, Bytes: 20 * mib, Odd: true, Deep: 5})
-			s.plantFile(large, largeSize())
+			o := onSlowLine(t)
+			o.src.Root = original(t, tree.Spec{Seed: 4, Files: 200, Bytes: 20*mib + largeSize(), Large: []int64{largeSize()}, Odd: true, Deep: 5})
+			s := newSite(t, o)
 			s.worker("only")
 			id := s.submit(transfer.Request{PreserveTime: true})
 			s.half()
