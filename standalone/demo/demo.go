@@ -54,6 +54,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if d.work, err = os.MkdirTemp("", "gridferry-demo-"); err != nil {
 		return err
 	}
+	if err := d.prepare(); err != nil {
+		return errors.Join(err, os.RemoveAll(d.work)) // nothing ran yet that could explain itself
+	}
 	defer func() {
 		if err != nil && ctx.Err() == nil {
 			d.say("The logs of this run are in %s.", d.work)
@@ -61,9 +64,6 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(d.work))
 	}()
-	if err := d.prepare(); err != nil {
-		return err
-	}
 	site, err := d.startSite(ctx)
 	if err != nil {
 		return err
