@@ -15,6 +15,8 @@ type Record struct {
 	Root       string            `json:"root,omitempty" yaml:"root,omitempty"`           // nothing outside is reachable
 	Site       string            `json:"site,omitempty" yaml:"site,omitempty"`           // bound to the host of this name: its own task queue
 	Credential string            `json:"credential,omitempty" yaml:"credential,omitempty"`
+	MyProxy    string            `json:"myproxy,omitempty" yaml:"myproxy,omitempty"` // HOST or HOST:PORT that issues its users' credentials
+	Domain     string            `json:"domain,omitempty" yaml:"domain,omitempty"`   // see SecurityDomain
 	Limits     Limits            `json:"limits,omitzero" yaml:"limits,omitempty"`
 	Options    map[string]string `json:"options,omitempty" yaml:"options,omitempty"` // the kind's own
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,10 +38,7 @@ type Opener struct {
 	drivers map[string]opens
 	now     func() time.Time
 
-	mu        sync.Mutex
-	trust     *gsi.Trust
-	trustDir  string
-	trustRead time.Time
+	authorities authorities
 }
 
 // opens opens storage of one kind for owner. An empty credential is the
@@ -74,9 +70,7 @@ func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
 // Reload takes another configuration. What is open stays as it is.
 func (o *Opener) Reload(c *config.Config) error {
 	o.config.Store(c)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.trust = nil
+	o.authorities.forget()
 	return nil
 }
 
@@ -237,7 +231,7 @@ func (o *Opener) identity(rec endpoints.Record, owner, credential string) (gridf
 		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: credential,
 			Err: fmt.Errorf("it expired at %s", end.UTC().Format(time.RFC3339)), Hint: "renew it where the worker finds it"}
 	}
-	id.Trust, err = o.authorities()
+	id.Trust, err = o.authorities.read(o.config.Load().TrustDir, o.now())
 	return id, err
 }
 
@@ -305,25 +299,4 @@ func (s secret) password() (string, error) {
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	return strings.TrimSuffix(string(line), "\r"), nil
-}
-
-// trustFor is how long the authorities that were read are believed before the
-// directory is read again. Pooled sessions serve one reading of it only, so
-// it is not short.
-const trustFor = 10 * time.Minute
-
-// authorities returns those of the trust directory.
-func (o *Opener) authorities() (*gsi.Trust, error) {
-	dir := o.config.Load().TrustDir
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.trust != nil && o.trustDir == dir && o.now().Sub(o.trustRead) < trustFor {
-		return o.trust, nil
-	}
-	t, err := gsi.LoadTrust(dir)
-	if err != nil {
-		return nil, &fault.Error{Kind: fault.Credential, Op: "read the authorities in", Path: dir, Err: err, Hint: "set trust_dir or X509_CERT_DIR on the worker"}
-	}
-	o.trust, o.trustDir, o.trustRead = t, dir, o.now()
-	return t, nil
 }
