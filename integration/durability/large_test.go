@@ -48,7 +48,9 @@ func onSlowLine(t *testing.T) siteOptions {
 // half of it is there.
 func atHalf(t *testing.T, route transfer.RouteRule, o siteOptions) (*site, *harness.Process, transfer.TaskID) {
 	t.Helper()
-	o.src.Root = original(t, oneLarge())
+	if o.src.Root == "" {
+		o.src.Root = original(t, oneLarge())
+	}
 	s := newSite(t, o)
 	if o.src.Namespace == "" { // a slow line is slow enough
 		defer hurry()()
@@ -92,6 +94,36 @@ func TestLargeFileKilled(t *testing.T) {
 			s.wait(id, lossLimit, transfer.Succeeded)
 			s.same()
 			s.again(resendLimit)
+		})
+	}
+}
+
+// TestLargeFileFrozen stops the worker (SIGSTOP) in the middle of one large
+// file until another one has ended the task. Then the source changes and the
+// first one goes on: it may have the file open at both ends.
+func TestLargeFileFrozen(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			was := original(t, oneLarge())
+			var o siteOptions
+			o.src.Root = copyOf(t, was)
+			s, first, id := atHalf(t, route, o)
+			release := s.lockStore() // see begin
+			first.Freeze()
+			release()
+			_, n := s.temp(large)
+			t.Logf("stopped at %d MiB", n/mib)
+			s.worker("second")
+			s.wait(id, lossLimit, transfer.Succeeded)
+			must(t, overwrite(s.src.Path(large), largeSize()))
+			first.Thaw()
+			if err := first.Terminate(2 * time.Minute); err != nil {
+				t.Errorf("the first worker ended with %v", err)
+			}
+			s.src.Root = was
+			s.same()
 		})
 	}
 }

@@ -2,6 +2,7 @@ package durability
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -357,4 +358,59 @@ func (w *watch) ofOneVersion(old string) {
 		w.t.Errorf("%v", d)
 	}
 	w.t.Logf("%d files arrived as they were before the change", before)
+}
+
+// TestKilledAgain kills every worker that takes the task up, three times in a
+// row, wherever it may be, and lets a fourth one finish.
+func TestKilledAgain(t *testing.T) {
+	t.Parallel()
+	for _, route := range routes() {
+		t.Run(string(route), func(t *testing.T) {
+			t.Parallel()
+			o := onSlowLine(t)
+			o.src.Root = original(t, mixed())
+			s := newSite(t, o)
+			id := s.submit(transfer.Request{PreserveTime: true, Route: route})
+			for n := range 3 {
+				worker := s.worker(fmt.Sprintf("worker-%d", n))
+				who := identity(t, worker)
+				harness.Eventually(t, 2*time.Minute, func() error {
+					for _, a := range s.pending(id, "Copy") {
+						if a.GetLastWorkerIdentity() == who {
+							return nil
+						}
+					}
+					return fmt.Errorf("the worker copies nothing")
+				})
+				had := s.there()
+				harness.Eventually(t, time.Minute, func() error {
+					if now := s.there(); now < had+20*mib {
+						return fmt.Errorf("%d bytes are there, after %d", now, had)
+					}
+					return nil
+				})
+				worker.Kill()
+				t.Logf("killed with %d MiB at the destination", s.there()/mib)
+			}
+			s.worker("last")
+			task := s.wait(id, lossLimit, transfer.Succeeded)
+			t.Logf("%d files, %d bytes, %d faults, %v after it was submitted",
+				task.Progress.FilesDone, task.Progress.BytesDone, task.Progress.Faults, task.Completed.Sub(task.Requested).Round(time.Second))
+			s.same()
+		})
+	}
+}
+
+// there is how many bytes there are at the destination.
+func (s *site) there() int64 {
+	var sum int64
+	_ = filepath.WalkDir(s.dst.Root, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil { // else it was just renamed
+				sum += info.Size()
+			}
+		}
+		return nil
+	})
+	return sum
 }
