@@ -36,6 +36,10 @@ type ClientConfig struct {
 	Credential *Credential // who we are
 	Trust      *Trust      // whom we believe
 
+	// Anonymous comes without a certificate, for servers that ask for a
+	// pass phrase instead (MyProxy). Credential is not used then.
+	Anonymous bool
+
 	// ServerName is the host we meant to reach; the server's certificate must
 	// be for it. ExpectIdentity, when set, is the DN the server must have
 	// instead: for servers that people run under their own certificates.
@@ -51,11 +55,12 @@ type ClientConfig struct {
 type ServerConfig struct {
 	Credential             *Credential // the host's
 	Trust                  *Trust      // which clients are believed
+	Anonymous              bool        // clients may come without a certificate, and then Peer is nil
 	MinVersion, MaxVersion Version     // zero means TLS 1.2 and 1.3
 }
 
-// A Session is an established security context: both sides are verified, and
-// messages can be protected. Its methods may be called by several goroutines;
+// A Session is an established security context: both sides are verified (an
+// anonymous client has nothing to verify), and messages can be protected. Its methods may be called by several goroutines;
 // tokens must reach the peer in the order Wrap made them.
 type Session struct {
 	peer      *Peer
@@ -71,8 +76,15 @@ type Session struct {
 // caller now reads the final reply (235, or the refusal). With TLS 1.3 a server
 // may refuse the client's certificate as late as that.
 func ClientHandshake(transport TokenTransport, config ClientConfig) (*Session, error) {
-	verify := &verifier{trust: config.Trust, host: config.ServerName, identity: config.ExpectIdentity}
-	conf, err := tlsConfig(config.Credential, verify, config.MinVersion, config.MaxVersion)
+	verify := &verifier{trust: config.Trust, host: config.ServerName, identity: config.ExpectIdentity, anonymous: config.Anonymous}
+	credential := config.Credential
+	if config.Anonymous {
+		if config.Delegate != DelegateNone {
+			return nil, errors.New("gsi: an anonymous client has nothing to delegate")
+		}
+		credential = nil
+	}
+	conf, err := tlsConfig(credential, verify, config.MinVersion, config.MaxVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +152,16 @@ var (
 // client's last token has been read; on a GridFTP control channel the caller
 // now sends the final reply (235, or 535 after an error).
 func ServerHandshake(transport TokenTransport, config ServerConfig) (*Session, error) {
-	verify := &verifier{trust: config.Trust}
+	if config.Credential == nil {
+		return nil, errors.New("gsi: a server needs a credential")
+	}
+	verify := &verifier{trust: config.Trust, anonymous: config.Anonymous}
 	conf, err := tlsConfig(config.Credential, verify, config.MinVersion, config.MaxVersion)
 	if err != nil {
 		return nil, err
+	}
+	if config.Anonymous {
+		conf.ClientAuth = tls.RequestClientCert
 	}
 	pipe := &tokenPipe{transport: transport}
 	s := &Session{pipe: pipe, tls: tls.Server(pipe, conf)}
@@ -167,7 +185,7 @@ func ServerHandshake(transport TokenTransport, config ServerConfig) (*Session, e
 		return nil, err
 	case bytes.Equal(flag, flagNoDelegation):
 		return s, nil
-	case bytes.Equal(flag, flagDelegate):
+	case bytes.Equal(flag, flagDelegate) && s.peer != nil:
 		s.delegated, err = s.acceptDelegation(transport, config.Trust)
 		if err != nil {
 			return nil, err
@@ -220,7 +238,7 @@ func (s *Session) receive(transport TokenTransport) ([]byte, error) {
 	return s.Unwrap(token)
 }
 
-// Peer returns who the other side is.
+// Peer returns who the other side is; nil for an anonymous client.
 func (s *Session) Peer() *Peer { return s.peer }
 
 // Delegated returns the proxy that the client left here; nil when it left none,

@@ -14,9 +14,15 @@ type verifier struct {
 	host     string // checked when not empty and identity is empty
 	identity string // checked when not empty
 	peer     *Peer
+
+	anonymous bool // the client comes, or may come, without a certificate
 }
 
 func (v *verifier) verify(chain []*x509.Certificate) error {
+	// Only a client can be without: TLS knows no such server.
+	if v.anonymous && len(chain) == 0 {
+		return nil
+	}
 	peer, err := v.trust.Verify(chain, time.Now())
 	if err != nil {
 		return err
@@ -37,7 +43,7 @@ func (v *verifier) verify(chain []*x509.Certificate) error {
 
 // tlsConfig is the one TLS configuration of this package, for both roles.
 func tlsConfig(c *Credential, v *verifier, lowest, highest Version) (*tls.Config, error) {
-	if c == nil || v.trust == nil {
+	if (c == nil && !v.anonymous) || v.trust == nil {
 		return nil, errors.New("gsi: a handshake needs a credential and a set of trusted authorities")
 	}
 	if lowest == 0 {
@@ -46,7 +52,10 @@ func tlsConfig(c *Credential, v *verifier, lowest, highest Version) (*tls.Config
 	if highest == 0 {
 		highest = maxVersion
 	}
-	cert := c.TLSCertificate()
+	var cert tls.Certificate // an empty one is how a client says that it has none
+	if c != nil {
+		cert = c.TLSCertificate()
+	}
 	return &tls.Config{
 		MinVersion:   lowest,
 		MaxVersion:   highest,
