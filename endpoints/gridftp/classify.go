@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
 	"github.com/gridferry/gridferry/wire/gsi"
@@ -59,6 +60,8 @@ func classify(ctx context.Context, op, path string, err error, a access) (_ erro
 		return e, sure
 	case errors.As(err, &trust):
 		return is(fault.Credential, trustHint(trust.Reason))
+	case errors.Is(err, wire.ErrExpired):
+		return is(fault.Credential, "renew it")
 	case errors.Is(err, gsi.ErrNoCredential), errors.Is(err, gsi.ErrEncryptedKey):
 		return is(fault.Credential, "")
 	case errors.As(err, &alert):
@@ -82,6 +85,23 @@ func classify(ctx context.Context, op, path string, err error, a access) (_ erro
 		return is(fault.Transient, "")
 	}
 	return is(fault.Internal, "")
+}
+
+// blame names, in an error of kind Credential, the credential that was tried,
+// nil for none: whoever renews it must know which one is meant.
+func blame(err error, domain string, credential *gsi.Credential) error {
+	var known *endpoints.CredentialError
+	classified, ok := err.(*fault.Error)
+	if !ok || classified.Kind != fault.Credential || errors.As(err, &known) {
+		return err
+	}
+	tried := &endpoints.CredentialError{Domain: domain, Err: classified.Err}
+	if credential != nil {
+		tried.Fingerprint = credential.Fingerprint()
+	}
+	blamed := *classified
+	blamed.Err = tried
+	return &blamed
 }
 
 // kindOf is the kind of a server's refusal.

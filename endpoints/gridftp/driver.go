@@ -195,13 +195,13 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	}
 	name := nameOf(rec)
 	if c.Scheme == wire.GSIFTP && (id.Credential == nil || id.Trust == nil) {
-		return nil, &fault.Error{Kind: fault.Credential, Op: "log in to", Path: name,
-			Err: gsi.ErrNoCredential, Hint: "name a credential for this endpoint"}
+		return nil, blame(&fault.Error{Kind: fault.Credential, Op: "log in to", Path: name,
+			Err: gsi.ErrNoCredential, Hint: "name a credential for this endpoint"}, rec.SecurityDomain(), nil)
 	}
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
 	s := &Storage{
-		driver: d, team: d.team(rec.Servers), name: name, owner: id.Owner, config: c, root: strings.TrimSuffix(rec.Root, "/"),
+		driver: d, team: d.team(rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, config: c, root: strings.TrimSuffix(rec.Root, "/"),
 		using: map[*wire.Client]struct{}{},
 	}
 	client, err := s.session(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
+	"github.com/gridferry/gridferry/wire/gsi"
 )
 
 func TestTeamTakesTurns(t *testing.T) {
@@ -62,12 +63,52 @@ func TestOpenWithoutAServer(t *testing.T) {
 		t.Errorf("nobody listens: %v", err)
 	}
 	rec.Scheme = "gsiftp"
-	if _, err := d.Open(t.Context(), rec, Identity{}); !fault.Is(err, fault.Credential) {
+	_, err = d.Open(t.Context(), rec, Identity{})
+	var missing *endpoints.CredentialError
+	if !fault.Is(err, fault.Credential) || !errors.As(err, &missing) || missing.Domain != "lab#dtn" || missing.Fingerprint != "" {
 		t.Errorf("no credential: %v", err)
 	}
 	rec.Scheme = "gopher"
 	if _, err := d.Open(t.Context(), rec, Identity{}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a scheme of another kind: %v", err)
+	}
+}
+
+// TestExpires: a storage ends with its credential, and errors that follow from
+// it name which one that was.
+func TestExpires(t *testing.T) {
+	credential, err := gsi.NewEphemeral("ada", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Storage{name: "lab#dtn", domain: "myproxy://lab:7512", config: wire.Config{Scheme: wire.GSIFTP, Credential: credential}}
+	if !s.Expires().Equal(credential.NotAfter()) {
+		t.Errorf("expires %v, the credential %v", s.Expires(), credential.NotAfter())
+	}
+	if plain := (&Storage{}); !plain.Expires().IsZero() {
+		t.Errorf("plain FTP expires %v", plain.Expires())
+	}
+	for what, cause := range map[string]error{
+		"expired":     fmt.Errorf("read: %w", wire.ErrExpired),
+		"not let in":  refusal(530, "Login incorrect."),
+		"not trusted": &gsi.TrustError{Reason: gsi.ReasonExpired},
+	} {
+		classified, sure := s.classify(t.Context(), "list", "/x", cause, reads)
+		var tried *endpoints.CredentialError
+		if !fault.Is(classified, fault.Credential) || !sure || !errors.As(classified, &tried) || !errors.Is(classified, cause) {
+			t.Errorf("%s: %v", what, classified)
+			continue
+		}
+		if tried.Domain != "myproxy://lab:7512" || tried.Fingerprint != credential.Fingerprint() {
+			t.Errorf("%s: blamed %s of %s", what, tried.Fingerprint, tried.Domain)
+		}
+		again, _ := s.classify(t.Context(), "list", "/x", classified, reads)
+		if again.Error() != classified.Error() {
+			t.Errorf("%s: said twice: %v", what, again)
+		}
+	}
+	if e, _ := s.classify(t.Context(), "list", "/x", refusal(550, "No such file"), reads); errors.As(e, new(*endpoints.CredentialError)) {
+		t.Errorf("a missing file is blamed on a credential: %v", e)
 	}
 }
 

@@ -90,7 +90,7 @@ func (r *reader) Read(b []byte) (int, error) {
 	}
 	n, err := r.in.Read(b)
 	if err != nil && err != io.EOF {
-		err, _ = classify(r.ctx, "read", r.path, err, reads)
+		err, _ = r.s.classify(r.ctx, "read", r.path, err, reads)
 	}
 	r.err = err
 	return n, err
@@ -103,7 +103,7 @@ func (r *reader) Close() error {
 	err := r.in.Close()
 	r.s.release(r.c)
 	r.c = nil
-	err, _ = classify(r.ctx, "close", r.path, err, reads)
+	err, _ = r.s.classify(r.ctx, "close", r.path, err, reads)
 	return err
 }
 

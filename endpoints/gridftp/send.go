@@ -234,7 +234,13 @@ func (r *sendRun) sessionError(ctx context.Context, err error) error {
 			return blocked
 		}
 	}
-	classified, _ := classify(ctx, "send from "+r.src.name+" to", r.dst.name, err, reads)
+	at := r.src
+	var run *wire.PipelineError
+	var prepare *wire.SideError
+	if errors.As(err, &run) && run.Side == wire.DestSide || errors.As(err, &prepare) && prepare.Side == wire.DestSide {
+		at = r.dst
+	}
+	classified, _ := at.classify(ctx, "send from "+r.src.name+" to", r.dst.name, err, reads)
 	return classified
 }
 

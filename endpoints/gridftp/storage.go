@@ -20,6 +20,7 @@ type Storage struct {
 	driver *Driver
 	team   *team
 	name   string // of the endpoint, for errors
+	domain string // the record's SecurityDomain
 	owner  string
 	root   string // in front of every path; empty or "/a/b"
 	caps   endpoints.Caps
@@ -40,10 +41,19 @@ var (
 	_ endpoints.ModeSetter  = (*Storage)(nil)
 	_ endpoints.Linker      = (*Storage)(nil)
 	_ endpoints.ThirdParty  = (*Storage)(nil)
+	_ endpoints.Expirer     = (*Storage)(nil)
 )
 
 // Caps tells what the server can do.
 func (s *Storage) Caps() endpoints.Caps { return s.caps }
+
+// Expires implements endpoints.Expirer: plain FTP and ssh know no end.
+func (s *Storage) Expires() time.Time {
+	if s.config.Credential == nil {
+		return time.Time{}
+	}
+	return s.config.Credential.NotAfter()
+}
 
 // learn finds out what the server can do.
 func (s *Storage) learn(c *wire.Client) {
@@ -113,7 +123,7 @@ func (s *Storage) sessionWith(ctx context.Context, edit func(*wire.Config)) (*wi
 			s.team.judge(addr, true, time.Now())
 			return c, s.use(c)
 		}
-		failed, _ = classify(ctx, op, s.at(addr), err, reads)
+		failed, _ = s.classify(ctx, op, s.at(addr), err, reads)
 		if !fault.Is(failed, fault.Transient) && !fault.Is(failed, fault.Busy) || ctx.Err() != nil {
 			return nil, failed // the other servers would say the same
 		}
@@ -227,10 +237,16 @@ func (s *Storage) checkPath(op, p string) error {
 	return nil
 }
 
+// classify is the package's, and names the credential that was at fault.
+func (s *Storage) classify(ctx context.Context, op, p string, err error, a access) (_ error, sure bool) {
+	classified, sure := classify(ctx, op, p, err, a)
+	return blame(classified, s.domain, s.config.Credential), sure
+}
+
 // fail classifies an error. When the server has refused without a reason, the
 // path is looked at for one, with the same session if it has one.
 func (s *Storage) fail(ctx context.Context, c *wire.Client, op, p string, err error, a access) error {
-	classified, sure := classify(ctx, op, p, err, a)
+	classified, sure := s.classify(ctx, op, p, err, a)
 	if sure {
 		return classified
 	}

@@ -67,10 +67,16 @@ const (
 	ephemeralMargin   = time.Hour
 )
 
-// ephemeralCredential returns the session's throw-away credential.
+// ephemeralCredential returns the session's throw-away credential, which ends
+// with the user's own at the latest: no data channel is made with it later.
 func (c *Client) ephemeralCredential() (*gsi.Credential, error) {
-	if c.ephemeral == nil || time.Until(c.ephemeral.NotAfter()) < ephemeralMargin {
-		credential, err := gsi.NewEphemeral("gridferry data channel", ephemeralLifetime)
+	lifetime := ephemeralLifetime
+	if !c.expires.IsZero() {
+		lifetime = min(lifetime, time.Until(c.expires))
+	}
+	// A session near its end would get nothing longer from another one.
+	if had := c.ephemeral; had == nil || time.Until(had.NotAfter()) < min(ephemeralMargin, lifetime-time.Minute) {
+		credential, err := gsi.NewEphemeral("gridferry data channel", lifetime)
 		if err != nil {
 			return nil, err
 		}

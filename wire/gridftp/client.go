@@ -29,6 +29,9 @@ type Client struct {
 	delegated bool
 	ephemeral *gsi.Credential // for data channels, by DCSC; nil until one is needed
 	told      dataState
+
+	expires time.Time   // when the credential ends; zero without one
+	expiry  *time.Timer // ends the session then; nil without one
 }
 
 // Dial connects and logs in. With Delegation left to be chosen, a server that
@@ -66,6 +69,10 @@ func dial(ctx context.Context, config Config, delegate bool) (*Client, error) {
 	c := newClient(conn, config)
 	if err := c.login(ctx, delegate); err != nil {
 		return nil, fmt.Errorf("gridftp: log in to %s: %w", config.Addr, c.ctl.fail(err))
+	}
+	if config.Credential != nil {
+		c.expires = config.Credential.NotAfter()
+		c.expiry = time.AfterFunc(time.Until(c.expires), func() { _ = c.ctl.fail(ErrExpired) })
 	}
 	return c, nil
 }
@@ -126,6 +133,13 @@ func (c *Client) remote() netip.Addr {
 	return netip.Addr{}
 }
 
+// Expires returns when the session's credential ends, and the session with it,
+// whatever it is doing; zero is never.
+func (c *Client) Expires() time.Time { return c.expires }
+
+// ErrExpired says that the credential of a session has ended.
+var ErrExpired = errors.New("gridftp: the credential has expired")
+
 // Interrupt ends what the session is doing, and the session; unlike the other
 // methods it may be called from any goroutine. Close is still to be called.
 func (c *Client) Interrupt() { _ = c.ctl.fail(ErrClosed) }
@@ -133,6 +147,9 @@ func (c *Client) Interrupt() { _ = c.ctl.fail(ErrClosed) }
 // Close drops the connections without a word: what the server was doing ends
 // when it notices. Closing twice does nothing.
 func (c *Client) Close() error {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
 	_ = c.ctl.fail(ErrClosed)
 	c.dropChannel()
 	return nil
@@ -164,6 +181,10 @@ func (c *Client) begin(ctx context.Context) (end func(), err error) {
 	}
 	if err := c.Err(); err != nil {
 		return nil, err
+	}
+	// A timer does not run while the machine sleeps; the clock does.
+	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
+		return nil, c.ctl.fail(ErrExpired)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.ctl.fail(context.Cause(ctx)) })
 	return func() { stop() }, nil

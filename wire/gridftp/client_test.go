@@ -86,8 +86,12 @@ func TestConfigRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	credential, err := gsi.NewEphemeral("ada", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for in, want := range map[string]string{"h": "h:2811", "h:1": "h:1", "::1": "[::1]:2811", "[::1]:5": "[::1]:5"} {
-		c, err := Config{Scheme: GSIFTP, Addr: in, Credential: new(gsi.Credential), Trust: new(gsi.Trust)}.normalize()
+		c, err := Config{Scheme: GSIFTP, Addr: in, Credential: credential, Trust: new(gsi.Trust)}.normalize()
 		if err != nil || c.Addr != want {
 			t.Errorf("address %q became %q, %v; want %q", in, c.Addr, err, want)
 		}

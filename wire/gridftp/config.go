@@ -149,6 +149,9 @@ func (c Config) normalize() (Config, error) {
 }
 
 func (c Config) check() error {
+	if c.Credential != nil && !time.Now().Before(c.Credential.NotAfter()) {
+		return fmt.Errorf("gridftp: a session with %s: %w on %s", c.Addr, ErrExpired, c.Credential.NotAfter().UTC().Format(time.RFC3339))
+	}
 	for what, text := range map[string]string{"user": c.User, "password": c.Password, "client name": c.Client} {
 		if strings.ContainsAny(text, "\r\n\x00") {
 			return fmt.Errorf("gridftp: the %s holds a line end or NUL", what)

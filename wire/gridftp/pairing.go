@@ -36,10 +36,10 @@ func pair(ctx context.Context, src, dst *Client, o Options) (*pairing, error) {
 		return nil, err
 	}
 	if err := src.prepareData(ctx, o.Mode, atSource); err != nil {
-		return nil, &sideError{SourceSide, src, err}
+		return nil, &SideError{SourceSide, src.Addr(), err}
 	}
 	if err := dst.prepareData(ctx, o.Mode, atDest); err != nil {
-		return nil, &sideError{DestSide, dst, err}
+		return nil, &SideError{DestSide, dst.Addr(), err}
 	}
 	if err := p.tune(ctx); err != nil {
 		return nil, err
@@ -53,18 +53,19 @@ func (o Options) sameChannels(other Options) bool {
 		o.Buffer == other.Buffer && o.Striped == other.Striped && o.Markers == other.Markers
 }
 
-// A sideError says which of two sessions an error came from.
-type sideError struct {
-	side   Side
-	client *Client
-	err    error
+// A SideError says at which of two servers a transfer could not be prepared.
+type SideError struct {
+	Side Side
+	Addr string
+	Err  error
 }
 
-func (e *sideError) Error() string {
-	return fmt.Sprintf("gridftp: prepare the %s %s: %v", e.side, e.client.Addr(), e.err)
+func (e *SideError) Error() string {
+	return fmt.Sprintf("gridftp: prepare the %s %s: %v", e.Side, e.Addr, e.Err)
 }
 
-func (e *sideError) Unwrap() error { return e.err }
+// Unwrap returns Err.
+func (e *SideError) Unwrap() error { return e.Err }
 
 // securities decides what each server presents on the data channel, and whom
 // it expects.
@@ -124,11 +125,11 @@ func dataProxy(other *Client) (*gsi.Credential, error) {
 func (p *pairing) tune(ctx context.Context) error {
 	t := tuning{parallelism: p.options.Parallelism, sends: p.options.Mode == ExtendedBlock, buffer: p.options.Buffer, markers: p.options.Markers}
 	if err := p.src.tune(ctx, t); err != nil {
-		return &sideError{SourceSide, p.src, err}
+		return &SideError{SourceSide, p.src.Addr(), err}
 	}
 	t.sends = false
 	if err := p.dst.tune(ctx, t); err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	return nil
 }
@@ -169,11 +170,11 @@ func (p *pairing) connectOne(ctx context.Context) error {
 func (p *pairing) connectIPv4(ctx context.Context) error {
 	r, err := p.dst.command(ctx, "PASV")
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	addr, err := ParsePassive(r)
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	// Some servers leave it to the client to know their address.
 	if remote := p.dst.remote(); addr.Addr().IsUnspecified() && remote.Is4() {
@@ -185,14 +186,14 @@ func (p *pairing) connectIPv4(ctx context.Context) error {
 func (p *pairing) connectAny(ctx context.Context) error {
 	r, err := p.dst.command(ctx, "EPSV")
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	addr, err := ParseExtendedPassive(r, p.dst.remote())
 	if err == nil && !addr.IsValid() {
 		err = errors.New("gridftp: EPSV names no address, and the control connection has none")
 	}
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	return p.tell(ctx, "EPRT", FormatExtended(addr), addr)
 }
@@ -200,18 +201,18 @@ func (p *pairing) connectAny(ctx context.Context) error {
 func (p *pairing) connectStriped(ctx context.Context) error {
 	r, err := p.dst.command(ctx, "SPAS")
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	addrs, err := ParseStripedPassive(r)
 	if err != nil {
-		return &sideError{DestSide, p.dst, err}
+		return &SideError{DestSide, p.dst.Addr(), err}
 	}
 	return p.tell(ctx, "SPOR", FormatStripes(addrs), addrs...)
 }
 
 func (p *pairing) tell(ctx context.Context, verb, argument string, addrs ...netip.AddrPort) error {
 	if _, err := p.src.command(ctx, verb, argument); err != nil {
-		return &sideError{SourceSide, p.src, err}
+		return &SideError{SourceSide, p.src.Addr(), err}
 	}
 	p.to, p.used = addrs, time.Now()
 	return nil

@@ -73,7 +73,7 @@ type pooled struct {
 	key    poolKey
 	since  time.Time   // when it was put back
 	aging  *time.Timer // ends it when it has been idle for too long; nil while in use
-	expiry *time.Timer // ends it with its credential; nil without one
+	expiry *time.Timer // drops it with its credential; nil without one
 }
 
 // NewPool returns an empty pool.
@@ -138,7 +138,7 @@ func (p *Pool) take(key poolKey) (*pooled, error) {
 	}
 	s := list[len(list)-1]
 	p.unlist(s)
-	if c := s.client.config.Credential; c != nil && time.Until(c.NotAfter()) < credentialSlip {
+	if end := s.client.Expires(); !end.IsZero() && time.Until(end) < credentialSlip {
 		go p.forget(s)
 		return nil, nil // the new session says why it cannot be had
 	}
@@ -169,9 +169,6 @@ func (p *Pool) dial(ctx context.Context, key poolKey, config Config) (*Client, e
 		return nil, err
 	}
 	s := &pooled{client: client, key: key}
-	if config.Credential != nil {
-		s.expiry = time.AfterFunc(time.Until(config.Credential.NotAfter()), client.Interrupt)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -179,6 +176,9 @@ func (p *Pool) dial(ctx context.Context, key poolKey, config Config) (*Client, e
 		return nil, ErrPoolClosed
 	}
 	p.sessions[client] = s
+	if end := client.Expires(); !end.IsZero() {
+		s.expiry = time.AfterFunc(time.Until(end), func() { p.dropIdle(s, 0) })
+	}
 	return client, nil
 }
 
@@ -198,17 +198,18 @@ func (p *Pool) Put(c *Client) {
 		return
 	}
 	s.since = time.Now()
-	s.aging = time.AfterFunc(p.config.IdleTime, func() { p.age(s) })
+	s.aging = time.AfterFunc(p.config.IdleTime, func() { p.dropIdle(s, p.config.IdleTime) })
 	p.idle[s.key] = append(p.idle[s.key], s)
 	p.mu.Unlock()
 }
 
-// age ends a session that nobody has used for too long.
-func (p *Pool) age(s *pooled) {
+// dropIdle ends a session that nobody has used for so long. One that is in use
+// is left to its user.
+func (p *Pool) dropIdle(s *pooled, after time.Duration) {
 	p.mu.Lock()
 	idle := false
 	for _, other := range p.idle[s.key] {
-		idle = idle || other == s && time.Since(s.since) >= p.config.IdleTime
+		idle = idle || other == s && time.Since(s.since) >= after
 	}
 	if idle {
 		p.unlist(s)

@@ -139,7 +139,13 @@ func TestPoolExpiry(t *testing.T) {
 		t.Error("a session was handed out whose credential is about to end")
 	}
 	eventually(t, "the session in use ends", func() bool { return b.Err() != nil })
+	if !errors.Is(b.Err(), ErrExpired) || !errors.Is(b.Noop(bounded(t)), ErrExpired) {
+		t.Errorf("the session ended with %v", b.Err())
+	}
 	p.Put(b)
+	if _, err := p.Get(bounded(t), "ada", config); !errors.Is(err, ErrExpired) {
+		t.Errorf("with the credential that has ended: %v", err)
+	}
 
 	long, err := gsi.NewEphemeral("long", time.Hour)
 	if err != nil {
