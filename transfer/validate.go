@@ -81,7 +81,7 @@ func (r Request) Validate(now time.Time) error {
 		func() *fault.Error { return validateText("owner", r.Owner) },
 		func() *fault.Error { return validateText("source_credential", r.SourceCredential) },
 		func() *fault.Error { return validateText("destination_credential", r.DestinationCredential) },
-		func() *fault.Error { return validateText("notify", r.Notify) },
+		func() *fault.Error { return validateNotify(r.Notify) },
 		func() *fault.Error { return r.Tuning.validate("tuning") },
 		r.validateFilters,
 		r.validateItems,
@@ -125,7 +125,7 @@ func (r DeleteRequest) Validate(now time.Time) error {
 		func() *fault.Error { return validateDeadline(r.Deadline, now) },
 		func() *fault.Error { return validateText("owner", r.Owner) },
 		func() *fault.Error { return validateText("credential", r.Credential) },
-		func() *fault.Error { return validateText("notify", r.Notify) },
+		func() *fault.Error { return validateNotify(r.Notify) },
 		r.validatePaths,
 	} {
 		if err := check(); err != nil {
@@ -407,6 +407,15 @@ func validateText(field, s string) *fault.Error {
 		return invalid(field, fmt.Sprintf("has %d bytes", len(s)), "write at most 1024")
 	}
 	return nil
+}
+
+func validateNotify(s string) *fault.Error {
+	if f := validateText("notify", s); f != nil {
+		return f
+	}
+	_, err := ParseNotifyRule(s)
+	f, _ := errors.AsType[*fault.Error](err)
+	return f
 }
 
 // CheckItem says whether an item can mean what was found under its source's
