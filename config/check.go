@@ -40,12 +40,10 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	if strings.ContainsAny(c.Site, "/ :") || c.Site == "" {
 		k.complain("site", "write a host name", "%q cannot be the host in file://HOST/path", c.Site)
 	}
-	if c.PublicURL != "" {
-		if u, err := url.Parse(c.PublicURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-			k.complain("public_url", "https://gridferry.example.org", "%q is not a web address", c.PublicURL)
-		}
-	}
+	k.web("public_url", c.PublicURL)
+	k.web("temporal.ui", c.Temporal.UI)
 	k.gridftp(c.GridFTP)
+	k.notify(c.Notify)
 	for _, name := range slices.Sorted(maps.Keys(c.Endpoints)) {
 		k.endpoint(name, c.Endpoints[name], record)
 	}
@@ -135,6 +133,15 @@ func (k *checker) listen(key, address string) {
 	}
 	if err != nil {
 		k.complain(key, `write HOST:PORT, "127.0.0.1:9090" or ":9090"`, "%q is not an address to listen on", address)
+	}
+}
+
+func (k *checker) web(key, address string) {
+	if address == "" {
+		return
+	}
+	if u, err := url.Parse(address); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		k.complain(key, "https://gridferry.example.org", "%q is not a web address", address)
 	}
 }
 

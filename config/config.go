@@ -24,7 +24,7 @@ type Config struct {
 	DataDir   string   `yaml:"data_dir"`   // what this host keeps: default of Store.Path and Blobs.Dir
 	Site      string   `yaml:"site"`       // this host's name in file://HOST and for endpoints bound to it; default: the host name
 	Roles     []Role   `yaml:"roles"`      // what the daemon does; default: control, data and site
-	PublicURL string   `yaml:"public_url"` // where people reach the daemon, for links in mail
+	PublicURL string   `yaml:"public_url"` // where people find a task as PUBLIC_URL/tasks/ID, for links in mail; else temporal.ui is
 	TrustDir  string   `yaml:"trust_dir"`  // certificates of the authorities that are believed (OpenSSL's hashed directory)
 	Deadline  Duration `yaml:"deadline"`   // of tasks that name none
 
@@ -36,6 +36,7 @@ type Config struct {
 	Metrics     Listener    `yaml:"metrics"`
 	Health      Listener    `yaml:"health"`
 	GridFTP     GridFTP     `yaml:"gridftp"`
+	Notify      Notify      `yaml:"notify"`
 
 	// Endpoints by name ("user#dtn"), until a registry holds them.
 	Endpoints map[string]endpoints.Record `yaml:"endpoints"`
@@ -69,6 +70,7 @@ type Temporal struct {
 	ConfigFile string `yaml:"config_file"`
 	Address    string `yaml:"address"`
 	Namespace  string `yaml:"namespace"`
+	UI         string `yaml:"ui"` // address of its Web UI, for links in mail
 }
 
 // Store is the database of tasks and leases.
