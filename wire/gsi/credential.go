@@ -194,17 +194,34 @@ func readSecret(path string) ([]byte, error) {
 }
 
 func readLimited(path string) ([]byte, error) {
+	data, err := readFile(path, maxCredential)
+	if err != nil {
+		return nil, fmt.Errorf("read credential: %w", err)
+	}
+	return data, nil
+}
+
+// readFile reads a regular file of limit bytes at most. Anything else could
+// block for ever, or not end.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read credential: %w", err)
+		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxCredential+1))
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("read credential: %w", err)
+		return nil, err
 	}
-	if len(data) > maxCredential {
-		return nil, fmt.Errorf("read credential: %s holds more than %d bytes", path, maxCredential)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s holds more than %d bytes", path, limit)
 	}
 	return data, nil
 }

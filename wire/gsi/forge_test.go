@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"math/big"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -138,5 +140,20 @@ func needOpenSSL(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("needs the openssl command")
+	}
+}
+
+// wantRefusal checks that err is a refusal for that reason with word in its
+// sentence, or nil when the reason is empty.
+func wantRefusal(t *testing.T, err error, reason Reason, word string) {
+	t.Helper()
+	var refused *TrustError
+	switch {
+	case reason == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case reason != "" && !errors.As(err, &refused):
+		t.Errorf("error is %v (%T), want a refusal for %q", err, err, reason)
+	case reason != "" && (refused.Reason != reason || !strings.Contains(refused.Error(), word)):
+		t.Errorf("refused for %q: %v\nwant %q with %q in it", refused.Reason, err, reason, word)
 	}
 }

@@ -13,8 +13,11 @@
 // VerifyConnection callback which crypto/tls calls on every handshake. There is
 // no way to obtain a connection from this package whose peer was not verified.
 //
-// Not in here: authorization (gridmaps, policies), signing policies, CRLs and
-// VOMS attributes.
+// A Trust is read from a directory as the Globus tools have it, with signing
+// policies and revocation lists (TrustOptions.Load), or is a handful of
+// certificates (NewTrust).
+//
+// Not in here: authorization (gridmaps, what attributes allow).
 package gsi
 
 import "crypto/tls"

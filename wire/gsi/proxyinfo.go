@@ -12,6 +12,7 @@ var (
 	oidProxyCertInfo = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 14}         // RFC 3820, 3.8
 	oidDraftInfo     = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 222}     // Globus Toolkit 3, before the RFC
 	oidInheritAll    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 1}         // RFC 3820, 3.8.2
+	oidIndependent   = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 2}         // RFC 3820, 3.8.2
 	oidLimited       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 3536, 1, 1, 1, 9} // Globus limited proxy
 	oidSubjectAlt    = asn1.ObjectIdentifier{2, 5, 29, 17}
 	oidIssuerAlt     = asn1.ObjectIdentifier{2, 5, 29, 18}

@@ -79,7 +79,6 @@ func TestVerifyRefuses(t *testing.T) {
 	user, other := f.end("Ada"), f.end("Bob")
 	twin := f.end("Ada") // same name, another key
 	stranger := newForgery(t).end("Ada")
-	independent := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 21, 2}
 	unknown := asn1.ObjectIdentifier{1, 2, 3, 4}
 	join := func(a *Credential, rest ...*x509.Certificate) []*x509.Certificate {
 		return append(a.Chain[:1:1], rest...)
@@ -140,7 +139,8 @@ func TestVerifyRefuses(t *testing.T) {
 		"name longer by two": {f.proxy(user, func(c *x509.Certificate) {
 			c.RawSubject = extend(t, user, pkix.Name{OrganizationalUnit: []string{"x"}, CommonName: "1"})
 		}).Chain, ReasonProxyRule, "one CN"},
-		"independent":        {f.proxy(user, f.withInfo(noPathLength, independent, nil)).Chain, ReasonProxyRule, "policy language"},
+		"independent":        {f.proxy(user, f.withInfo(noPathLength, oidIndependent, nil)).Chain, ReasonProxyRule, "independent"},
+		"restricted":         {f.proxy(user, f.withInfo(noPathLength, unknown, []byte("ask"))).Chain, ReasonProxyRule, "policy language"},
 		"inherits, with ifs": {f.proxy(user, f.withInfo(noPathLength, oidInheritAll, []byte("but"))).Chain, ReasonProxyRule, "policy"},
 		"proxy of a CA":      {f.proxy(f.ca).Chain, ReasonProxyRule, "certificate authority"},
 		"proxy that is a CA": {f.proxy(user, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }).Chain,
@@ -173,13 +173,7 @@ func TestVerifyRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := f.trust().Verify(tc.chain, time.Now())
-			var refused *TrustError
-			if !errors.As(err, &refused) {
-				t.Fatalf("error is %v (%T)", err, err)
-			}
-			if refused.Reason != tc.reason || !strings.Contains(refused.Error(), tc.word) {
-				t.Errorf("refused for %q: %v\nwant %q with %q in it", refused.Reason, err, tc.reason, tc.word)
-			}
+			wantRefusal(t, err, tc.reason, tc.word)
 		})
 	}
 }
@@ -276,11 +270,12 @@ func TestLoadTrustIntermediate(t *testing.T) {
 		}
 	}
 	write("middle.crt", middle.Chain[0])
-	if _, err := LoadTrust(dir); err == nil || !strings.Contains(err.Error(), "no root") {
+	options := TrustOptions{AllowMissingPolicy: true}
+	if _, err := options.Load(dir); err == nil || !strings.Contains(err.Error(), "no root") {
 		t.Errorf("an intermediate alone was taken for a root: %v", err)
 	}
 	write("root.pem", f.ca.Chain[0])
-	trust, err := LoadTrust(dir)
+	trust, err := options.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

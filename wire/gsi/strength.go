@@ -1,0 +1,47 @@
+package gsi
+
+import (
+	"crypto/dsa"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+)
+
+// What keys may be: 112 bits of security at least, OpenSSL's level 2, which
+// Debian's Globus servers and clients ask for of every certificate in a chain,
+// proxies and roots included. So 2048 bits of RSA (minBits), and every curve
+// that crypto/x509 knows. The upper bound keeps a peer from making us compute.
+const maxVerifiedBits = 16384
+
+// checkStrength refuses a certificate whose key is too weak to trust. Weak
+// signatures are refused where signatures are checked: nothing but SHA-2 and
+// Ed25519 is accepted, except on roots, which are trusted for being there.
+func checkStrength(cert *x509.Certificate) error {
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		bits := key.N.BitLen()
+		if bits < minBits {
+			return refuse(ReasonWeakKey, cert, "its RSA key has %d bits, and less than %d are too weak: %s", bits, minBits, strongerKey(cert))
+		}
+		if bits > maxVerifiedBits {
+			return refuse(ReasonWeakKey, cert, "its RSA key has %d bits, more than %d", bits, maxVerifiedBits)
+		}
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+	case *dsa.PublicKey:
+		return refuse(ReasonWeakKey, cert, "its key is for DSA, which is no longer accepted: %s", strongerKey(cert))
+	default:
+		return refuse(ReasonWeakKey, cert, "its key is of an unknown kind (%v): %s", cert.PublicKeyAlgorithm, strongerKey(cert))
+	}
+	return nil
+}
+
+func strongerKey(cert *x509.Certificate) string {
+	switch {
+	case isProxy(cert):
+		return "make a new proxy, for example with grid-proxy-init -bits 2048"
+	case cert.IsCA:
+		return "its authority has to renew its own certificate"
+	}
+	return "ask its authority for a certificate for an RSA key of 2048 bits or a P-256 key"
+}
