@@ -70,6 +70,9 @@ func classify(ctx context.Context, op, path string, err error, a access) (_ erro
 		}
 		return is(fault.Transient, "")
 	case errors.As(err, &name):
+		if name.Telnet {
+			return is(fault.Unsupported, "")
+		}
 		return is(fault.Invalid, "")
 	case errors.Is(err, wire.ErrNotDirectory):
 		return is(otherSort(a), "")

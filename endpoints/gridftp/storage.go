@@ -26,7 +26,8 @@ type Storage struct {
 	caps   endpoints.Caps
 
 	exactTimes bool // in listings
-	telnet     bool // the server may take byte 255 for a Telnet command
+	telnet     bool // the server would take byte 255 for a Telnet command
+	home       string // of a plain FTP server: where sessions begin; empty when it did not say
 
 	mu      sync.Mutex
 	config  wire.Config
@@ -71,7 +72,8 @@ func (s *Storage) learn(c *wire.Client) {
 		ResolvesLinks: extended,
 	}
 	s.exactTimes = f.Has("MLST")
-	s.telnet = !extended
+	s.telnet = !c.CarriesAll()
+	s.home = c.Home()
 	var offered []string
 	for _, alg := range f.Checksums() {
 		offered = append(offered, strings.ToLower(alg))
@@ -196,9 +198,11 @@ func (s *Storage) Home(context.Context) (string, error) {
 	switch {
 	case s.root != "":
 		return "/", nil
+	case s.home != "":
+		return s.home, nil
 	case s.caps.StreamOnly:
 		return "", &fault.Error{Kind: fault.Unsupported, Op: "find the login directory at", Path: s.name,
-			Err: errors.New("a plain FTP server does not tell where it is"), Hint: "write an absolute path"}
+			Err: errors.New("the server does not tell where it is"), Hint: "write an absolute path"}
 	}
 	return home, nil
 }
@@ -228,11 +232,8 @@ func (s *Storage) checkPath(op, p string) error {
 	if err := endpoints.CheckPath(op, p); err != nil {
 		return err
 	}
-	// RFC 959, 5.3.1 wants byte 255 doubled, as in Telnet. proftpd does so,
-	// vsftpd takes it as it is: sent either way, one of them would act on
-	// another name.
 	if s.telnet && strings.Contains(p, "\xff") {
-		return fault.New(fault.Unsupported, op, p, "plain FTP does not carry names with the byte 255")
+		return fault.New(fault.Unsupported, op, p, "an unprotected session with this server does not carry names with the byte 255")
 	}
 	return nil
 }

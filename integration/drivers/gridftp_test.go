@@ -3,6 +3,7 @@
 package drivers_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/endpointtest"
 	"github.com/gridferry/gridferry/endpoints/gridftp"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/integration/globus"
 	"github.com/gridferry/gridferry/wire/gsi/gsitest"
 )
@@ -88,6 +90,84 @@ func TestVsftpdSuite(t *testing.T) {
 	w := newWorld(t)
 	rec := endpoints.Record{Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{s.Addr()}}
 	endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) { return w.open(t, rec), fresh(t, s.Root) })
+}
+
+// Plain FTP servers are asked where their sessions begin, and operations that
+// move a session elsewhere bring it back.
+func TestPlainHome(t *testing.T) {
+	v, p := globus.NewVsftpd(t, ""), globus.NewProftpd(t, "")
+	w := newWorld(t)
+	w.id.Password = globus.PlainPassword
+	for name, rec := range map[string]endpoints.Record{
+		v.Root: {Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{v.Addr()}},
+		p.Root: {Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{p.Addr()}, User: globus.PlainUser},
+	} {
+		s := w.open(t, rec)
+		if home, err := s.Home(t.Context()); err != nil || home != name {
+			t.Errorf("home %q, %v, want %q", home, err, name)
+		}
+	}
+}
+
+// The byte 255 means something to Telnet, which FTP is on top of: names with it
+// arrive as they are, or are refused.
+func TestByte255(t *testing.T) {
+	const name = "a\xffb\xff\xffc\xff\xfa"
+	w := newWorld(t)
+	gsi := globus.NewServer(t, globus.Options{CA: w.ca})
+	plain := globus.NewServer(t, globus.Options{Plain: true})
+	v, p := globus.NewVsftpd(t, ""), globus.NewProftpd(t, "")
+	w.id.Password = globus.PlainPassword
+	for root, c := range map[string]struct {
+		rec     endpoints.Record
+		refused bool
+	}{
+		gsi.Root:   {rec: endpoints.Record{Kind: gridftp.Kind, Servers: []string{gsi.Addr()}}},
+		v.Root:     {rec: endpoints.Record{Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{v.Addr()}}},
+		p.Root:     {rec: endpoints.Record{Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{p.Addr()}, User: globus.PlainUser}},
+		plain.Root: {endpoints.Record{Kind: gridftp.Kind, Scheme: "ftp", Servers: []string{plain.Addr()}}, true},
+	} {
+		s := w.open(t, c.rec)
+		err := s.Mkdir(t.Context(), root+"/"+name)
+		if c.refused {
+			if left, _ := os.ReadDir(root); !fault.Is(err, fault.Unsupported) || len(left) != 0 {
+				t.Errorf("%s: %v, and %d names were made", s.Caps().Server, err, len(left))
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", s.Caps().Server, err)
+			continue
+		}
+		if _, err := os.Stat(root + "/" + name); err != nil {
+			t.Errorf("%s: %v", s.Caps().Server, err)
+		}
+		f, err := s.Create(t.Context(), root+"/"+name+"/"+name, endpoints.CreateOptions{Size: 5})
+		if err != nil {
+			t.Errorf("%s: %v", s.Caps().Server, err)
+			continue
+		}
+		_, err = f.Write([]byte("hello"))
+		if err = errors.Join(err, f.Commit()); err != nil {
+			t.Errorf("%s: %v", s.Caps().Server, err)
+		}
+		var names []string
+		err = s.List(t.Context(), root+"/"+name, func(page []endpoints.Entry) error {
+			for _, e := range page {
+				names = append(names, e.Name)
+			}
+			return nil
+		})
+		if err != nil || len(names) != 1 || names[0] != name {
+			t.Errorf("%s: listed %q, %v", s.Caps().Server, names, err)
+		}
+		if e, err := s.Stat(t.Context(), root+"/"+name+"/"+name); err != nil || e.Size != 5 {
+			t.Errorf("%s: %+v, %v", s.Caps().Server, e, err)
+		}
+		if err := s.Remove(t.Context(), root+"/"+name+"/"+name); err != nil {
+			t.Errorf("%s: %v", s.Caps().Server, err)
+		}
+	}
 }
 
 // "/~" is the login directory, where sessions of this server begin.

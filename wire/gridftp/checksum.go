@@ -29,6 +29,9 @@ func (c *Client) checksumTimeout(length int64) time.Duration {
 // meanwhile is given as long as it goes on doing so. alive, when not nil, is
 // called every few seconds while it works.
 func (c *Client) Checksum(ctx context.Context, alg, path string, offset, length int64, alive func()) (string, error) {
+	if err := c.checkName(alg, path); err != nil {
+		return "", err
+	}
 	command, err := checksumCommand(alg, path, offset, length)
 	if err != nil {
 		return "", err
@@ -87,9 +90,6 @@ func (c *Client) Checksum(ctx context.Context, alg, path string, offset, length 
 }
 
 func checksumCommand(alg, path string, offset, length int64) (string, error) {
-	if err := checkName(alg, path); err != nil {
-		return "", err
-	}
 	if offset < 0 || length < -1 || strings.Contains(alg, " ") {
 		return "", fmt.Errorf("gridftp: checksum %s of %d bytes from %d: not a range", alg, length, offset)
 	}

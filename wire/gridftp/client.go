@@ -23,6 +23,7 @@ type Client struct {
 	ctl      *control
 	greeting string
 	features Features
+	home     string    // the login directory; empty when the server was not asked, or did not say
 	peer     *gsi.Peer // who the server proved to be; nil without GSI
 
 	// delegated tells that the server holds a proxy of ours.
@@ -108,6 +109,10 @@ func (c *Client) Greeting() string { return c.greeting }
 
 // Features returns what the server can do; it must not be changed.
 func (c *Client) Features() Features { return c.features }
+
+// Home returns the directory that sessions begin in; empty when the server did
+// not say. GridFTP servers are not asked: they know it as "~".
+func (c *Client) Home() string { return c.home }
 
 // Peer returns who the server proved to be; nil without GSI.
 func (c *Client) Peer() *gsi.Peer { return c.peer }
@@ -286,9 +291,15 @@ func (c *Client) inTurn(ctx context.Context, lines ...string) error {
 func (c *Client) pipelines() bool { return strings.Contains(c.greeting, "GridFTP") }
 
 // A NameError says that no command can carry a name.
-type NameError struct{ Name string }
+type NameError struct {
+	Name   string
+	Telnet bool // because of the byte 255, which this server cannot be sent
+}
 
 func (e *NameError) Error() string {
+	if e.Telnet {
+		return fmt.Sprintf("gridftp: the name %q holds the byte 255, which an unprotected session with this server cannot carry", e.Name)
+	}
 	return fmt.Sprintf("gridftp: the name %q holds a line end or NUL, or is empty, which the protocol cannot carry", e.Name)
 }
 
@@ -296,7 +307,7 @@ func (e *NameError) Error() string {
 func checkName(names ...string) error {
 	for _, name := range names {
 		if name == "" || strings.ContainsAny(name, "\r\n\x00") {
-			return &NameError{name}
+			return &NameError{Name: name}
 		}
 	}
 	return nil
@@ -304,7 +315,7 @@ func checkName(names ...string) error {
 
 // pathCommand sends a verb with a path.
 func (c *Client) pathCommand(ctx context.Context, verb, path string) (Reply, error) {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return Reply{}, err
 	}
 	return c.command(ctx, verb, path)

@@ -43,6 +43,7 @@ type control struct {
 	// alone ends none, so that a file name with a line feed in it cannot end a
 	// listing or forge a reply.
 	strict bool
+	telnet telnetRule // set when the server has greeted
 
 	writeTimeout time.Duration
 
@@ -93,6 +94,9 @@ func (c *control) send(commands ...string) error {
 		}
 		c.trace(true, redact(command))
 		if c.session == nil {
+			if c.telnet == telnetDoubled {
+				command = strings.ReplaceAll(command, iac, iac+iac)
+			}
 			out = append(append(out, command...), '\r', '\n')
 			continue
 		}

@@ -48,7 +48,7 @@ func (c *Client) statPlain(ctx context.Context, path string) (Entry, error) {
 	case !errors.As(err, &refusal):
 		return Entry{}, err
 	default:
-		if _, err := c.pathCommand(ctx, "CWD", path); err != nil {
+		if err := c.visit(ctx, path, func() error { return nil }); err != nil {
 			return Entry{}, notFoundAsSaid(refusal, err)
 		}
 	}
@@ -93,7 +93,7 @@ func (c *Client) ModTime(ctx context.Context, path string) (time.Time, error) {
 // SetModTime sets a file's modification time, to the second: by MFMT, or in
 // the ways of servers without it.
 func (c *Client) SetModTime(ctx context.Context, path string, t time.Time) error {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return err
 	}
 	when := FormatTime(t)
@@ -137,7 +137,7 @@ func (c *Client) RemoveDir(ctx context.Context, path string) error {
 // Rename gives from the name to (RNFR, RNTO); servers on POSIX systems replace
 // a file of that name at once.
 func (c *Client) Rename(ctx context.Context, from, to string) error {
-	if err := checkName(from, to); err != nil {
+	if err := c.checkName(from, to); err != nil {
 		return err
 	}
 	return c.inTurn(ctx, "RNFR "+from, "RNTO "+to)
@@ -145,7 +145,7 @@ func (c *Client) Rename(ctx context.Context, from, to string) error {
 
 // Chmod sets permission bits, 0 to 07777 (SITE CHMOD).
 func (c *Client) Chmod(ctx context.Context, path string, mode uint32) error {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return err
 	}
 	_, err := c.command(ctx, "SITE CHMOD", fmt.Sprintf("%04o", mode&0o7777), path)
@@ -156,7 +156,7 @@ func (c *Client) Chmod(ctx context.Context, path string, mode uint32) error {
 // absolute targets, and makes a relative one absolute from where the session
 // stands; here it is made so from the directory the link is in.
 func (c *Client) Symlink(ctx context.Context, target, link string) error {
-	if err := checkName(target, link); err != nil {
+	if err := c.checkName(target, link); err != nil {
 		return err
 	}
 	if c.pipelines() {

@@ -24,7 +24,7 @@ var ErrNotDirectory = errors.New("not a directory")
 // It uses MLSC, which needs no data channel, where the server has it, else
 // MLSD, else LIST. Names with line feeds come whole where lines end with CRLF.
 func (c *Client) List(ctx context.Context, path string, page func([]Entry) error) error {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return err
 	}
 	switch {
@@ -35,16 +35,15 @@ func (c *Client) List(ctx context.Context, path string, page func([]Entry) error
 	}
 	// A path among LIST's arguments would be taken apart at its spaces, or for
 	// options; and only -a shows the names that begin with a dot.
-	if _, err := c.command(ctx, "CWD", path); err != nil {
-		return err
-	}
-	now := time.Now()
-	return c.listData(ctx, path, "LIST -a", &pager{page: page, own: true, parse: func(line string) (Entry, error) {
-		if isListHeader(line) {
-			return Entry{Type: CurrentDir}, nil
-		}
-		return ParseListLine(line, now)
-	}})
+	return c.visit(ctx, path, func() error {
+		now := time.Now()
+		return c.listData(ctx, path, "LIST -a", &pager{page: page, own: true, parse: func(line string) (Entry, error) {
+			if isListHeader(line) {
+				return Entry{Type: CurrentDir}, nil
+			}
+			return ParseListLine(line, now)
+		}})
+	})
 }
 
 // A pager gathers entries into pages.

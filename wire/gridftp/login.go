@@ -30,6 +30,7 @@ func (c *Client) login(ctx context.Context, delegate bool) error {
 		return err
 	}
 	c.greeting = greeting.Text()
+	c.ctl.telnet = telnetRuleOf(c.greeting)
 	if c.config.Scheme == GSIFTP {
 		if err := c.authenticate(ctx, delegate); err != nil {
 			return err
@@ -178,13 +179,14 @@ func (c *Client) learn(ctx context.Context) error {
 	return c.answers(replies)
 }
 
+// questions are what follows a login; the third is advice, or may go
+// unanswered.
 func (c *Client) questions() []string {
-	lines := []string{"FEAT", "TYPE I"}
-	if c.pipelines() {
-		name, version, _ := strings.Cut(c.config.Client, " ")
-		lines = append(lines, fmt.Sprintf("SITE CLIENTINFO appname=%q;appver=%q;scheme=%q;", name, version, string(c.config.Scheme)))
+	if !c.pipelines() {
+		return []string{"FEAT", "TYPE I", "PWD"}
 	}
-	return lines
+	name, version, _ := strings.Cut(c.config.Client, " ")
+	return []string{"FEAT", "TYPE I", fmt.Sprintf("SITE CLIENTINFO appname=%q;appver=%q;scheme=%q;", name, version, string(c.config.Scheme))}
 }
 
 func (c *Client) answers(replies []Reply) error {
@@ -194,5 +196,58 @@ func (c *Client) answers(replies []Reply) error {
 		features = Features{}
 	}
 	c.features = features
+	if len(replies) > 2 {
+		c.home = c.quotedPath(replies[2])
+	}
 	return c.judge("TYPE I", replies[1])
+}
+
+// quotedPath returns the absolute path in a 257 reply, which doubles quotation
+// marks (RFC 959, appendix II); empty when there is none.
+func (c *Client) quotedPath(r Reply) string {
+	_, quoted, ok := strings.Cut(r.Lines[0], `"`)
+	if r.Code != 257 || !ok {
+		return ""
+	}
+	var b strings.Builder
+	for {
+		part, rest, ok := strings.Cut(quoted, `"`)
+		if !ok {
+			return ""
+		}
+		b.WriteString(part)
+		if quoted, ok = strings.CutPrefix(rest, `"`); !ok {
+			break
+		}
+		b.WriteByte('"')
+	}
+	path := b.String()
+	if c.ctl.telnet == telnetRaw {
+		path = strings.ReplaceAll(path, iac+iac, iac) // vsftpd doubles what it says
+	}
+	if checkName(path) != nil || path[0] != '/' {
+		return ""
+	}
+	return path
+}
+
+// visit runs fn with the session's directory at dir, and brings it back. Where
+// the login directory is not known, paths that are not absolute lose their
+// meaning.
+func (c *Client) visit(ctx context.Context, dir string, fn func() error) error {
+	if _, err := c.pathCommand(ctx, "CWD", dir); err != nil {
+		return err
+	}
+	err := fn()
+	if c.home == "" || c.Err() != nil {
+		return err
+	}
+	if _, back := c.command(ctx, "CWD", c.home); back != nil {
+		// A session that stands elsewhere would take names for others.
+		back = c.ctl.fail(fmt.Errorf("gridftp: back to the login directory: %w", back))
+		if err == nil {
+			err = back
+		}
+	}
+	return err
 }

@@ -320,7 +320,7 @@ func (r *run) write(ctx context.Context, next func(context.Context) (File, bool)
 			r.mu.Lock()
 			r.pending = append(r.pending, rec)
 			r.mu.Unlock()
-			if err := file.check(r.p.options.Mode); err != nil {
+			if err := errors.Join(file.check(r.p.options.Mode), r.p.src.checkName(file.Source), r.p.dst.checkName(file.Dest)); err != nil {
 				return &verdict{index: index, err: err}
 			}
 			index++

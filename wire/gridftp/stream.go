@@ -16,7 +16,7 @@ const readAhead = 4 << 20
 // end. A shorter file ends with io.EOF. The session is the reader's until it
 // is closed; closing it before its end costs the session.
 func (c *Client) Open(ctx context.Context, path string, offset, length int64, o TransferOptions) (io.ReadCloser, error) {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return nil, err
 	}
 	t := Transfer{Path: path}
@@ -71,7 +71,7 @@ type Writer struct {
 // writes part.Off and on, and leaves the rest as it is. size is how many bytes
 // are coming, or -1.
 func (c *Client) Create(ctx context.Context, path string, part *Range, size int64, o TransferOptions) (*Writer, error) {
-	if err := checkName(path); err != nil {
+	if err := c.checkName(path); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -107,9 +107,6 @@ func (f *File) expected() int64 {
 }
 
 func (f *File) check(mode Mode) error {
-	if err := checkName(f.Source, f.Dest); err != nil {
-		return err
-	}
 	switch {
 	case f.Part != nil && (f.Part.Off < 0 || f.Part.End <= f.Part.Off):
 		return fmt.Errorf("gridftp: the part %v of %s is not a range", *f.Part, f.Source)

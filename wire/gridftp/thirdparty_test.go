@@ -250,8 +250,6 @@ func TestStall(t *testing.T) {
 
 func TestFileChecks(t *testing.T) {
 	for name, f := range map[string]File{
-		"empty name":             {Source: "", Dest: "/d"},
-		"line end":               {Source: "/s", Dest: "/d\r\nQUIT"},
 		"part backwards":         {Source: "/s", Dest: "/d", Part: &Range{5, 5}},
 		"part and restart":       {Source: "/s", Dest: "/d", Part: &Range{5, 6}, Have: RangeSet{{0, 1}}},
 		"more than there is":     {Source: "/s", Dest: "/d", Size: 5, Have: RangeSet{{0, 6}}},

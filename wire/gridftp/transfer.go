@@ -223,6 +223,9 @@ func (c *Client) ask(ctx context.Context, want shape, o TransferOptions, tickets
 	ch.config.Connect, ch.config.Stall = o.Connect, o.Stall
 	var lines []string
 	for _, t := range tickets {
+		if err := c.checkName(t.Path); err != nil {
+			return err
+		}
 		if err := t.plan(want.mode, c.features.Has("ERET"), c.features.Has("ESTO")); err != nil {
 			return err
 		}
@@ -234,9 +237,6 @@ func (c *Client) ask(ctx context.Context, want shape, o TransferOptions, tickets
 
 // plan decides by which commands a transfer is asked for.
 func (t *ticket) plan(mode Mode, eret, esto bool) error {
-	if err := checkName(t.Path); err != nil {
-		return err
-	}
 	t.limit = -1
 	verb := "RETR "
 	if t.put {
