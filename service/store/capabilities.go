@@ -16,12 +16,19 @@ import (
 func (s *Store) Capabilities(ctx context.Context, endpoint string) (endpoints.Caps, bool, error) {
 	const op = "look up capabilities of"
 	var data []byte
-	err := s.read.QueryRowContext(ctx, `SELECT caps FROM capabilities WHERE endpoint = ? AND expires > ?`, endpoint, s.micros()).Scan(&data)
-	if errors.Is(err, sql.ErrNoRows) {
-		return endpoints.Caps{}, false, nil
-	}
-	if err != nil {
-		return endpoints.Caps{}, false, classify(ctx, op, endpoint, err)
+	err := s.view(ctx, op, endpoint, func(ctx context.Context, c conn) error {
+		now, err := c.now(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.row(ctx, []any{&data}, `SELECT caps FROM capabilities WHERE endpoint = ? AND expires > ?`, endpoint, now.UnixMicro())
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil || data == nil {
+		return endpoints.Caps{}, false, err
 	}
 	var caps endpoints.Caps
 	if err := json.Unmarshal(data, &caps); err != nil {
@@ -37,8 +44,14 @@ func (s *Store) PutCapabilities(ctx context.Context, endpoint string, caps endpo
 	if err != nil {
 		return fault.Wrap(fault.Internal, op, endpoint, err)
 	}
-	_, err = s.write.ExecContext(ctx, `INSERT INTO capabilities (endpoint, caps, expires) VALUES (?, ?, ?)
-		ON CONFLICT (endpoint) DO UPDATE SET caps = excluded.caps, expires = excluded.expires`,
-		endpoint, data, s.now().Add(ttl).UnixMicro())
-	return classify(ctx, op, endpoint, err)
+	return s.update(ctx, op, endpoint, func(ctx context.Context, c conn) error {
+		now, err := c.now(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = c.exec(ctx, `INSERT INTO capabilities (endpoint, caps, expires) VALUES (?, ?, ?)
+			ON CONFLICT (endpoint) DO UPDATE SET caps = excluded.caps, expires = excluded.expires`,
+			endpoint, data, now.Add(ttl).UnixMicro())
+		return err
+	})
 }

@@ -2,7 +2,7 @@ package store
 
 // Pretend makes the store look as if a newer program had written it.
 func Pretend(s *Store, version int64) error {
-	_, err := s.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)`, version)
+	_, err := s.write.Exec(s.dialect.statement(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1 = 1)`), version)
 	return err
 }
 

@@ -50,8 +50,8 @@ const (
 // claim makes the store this host's, or refuses.
 func (s *Store) claim(ctx context.Context, h Host, adopt bool) error {
 	const op = "open store"
-	return s.tx(ctx, op, s.path, func(tx *sql.Tx) error {
-		was, err := binding(ctx, tx, bindHost)
+	return s.update(ctx, op, s.name, func(ctx context.Context, c conn) error {
+		was, err := binding(ctx, c, bindHost)
 		if err != nil {
 			return err
 		}
@@ -63,16 +63,16 @@ func (s *Store) claim(ctx context.Context, h Host, adopt bool) error {
 		}
 		if was != "" && !owner.same(h) && !adopt {
 			return &fault.Error{
-				Kind: fault.Unsupported, Op: op, Path: s.path,
+				Kind: fault.Unsupported, Op: op, Path: s.name,
 				Err:  fmt.Errorf("the store belongs to host %q, and this is %q; SQLite's locks do not hold between hosts, so both would corrupt it", owner.Name, h.Name),
-				Hint: fmt.Sprintf("run the daemon on that host alone; when %q is gone for good, take the store over with gridferryd run --adopt-store", owner.Name),
+				Hint: fmt.Sprintf("run the daemon on that host alone, or keep the store in PostgreSQL (store.url); when %q is gone for good, take the store over with gridferryd run --adopt-store", owner.Name),
 			}
 		}
 		now, err := json.Marshal(h)
 		if err != nil {
 			return err
 		}
-		return bind(ctx, tx, bindHost, string(now))
+		return bind(ctx, c, bindHost, string(now))
 	})
 }
 
@@ -81,32 +81,32 @@ func (s *Store) claim(ctx context.Context, h Host, adopt bool) error {
 // different blob stores would not find each other's manifests and ledgers.
 func (s *Store) BindBlobs(ctx context.Context, id string) error {
 	const op = "compare blob stores of"
-	return s.tx(ctx, op, s.path, func(tx *sql.Tx) error {
-		was, err := binding(ctx, tx, bindBlobs)
+	return s.update(ctx, op, s.name, func(ctx context.Context, c conn) error {
+		was, err := binding(ctx, c, bindBlobs)
 		if err != nil {
 			return err
 		}
 		if was != "" && was != id {
 			return &fault.Error{
-				Kind: fault.Unsupported, Op: op, Path: s.path,
+				Kind: fault.Unsupported, Op: op, Path: s.name,
 				Err:  errors.New("this process keeps its blobs in another place than those that used the store before it"),
 				Hint: "give all workers the same data_dir, on a file system they share",
 			}
 		}
-		return bind(ctx, tx, bindBlobs, id)
+		return bind(ctx, c, bindBlobs, id)
 	})
 }
 
-func binding(ctx context.Context, tx *sql.Tx, name string) (string, error) {
+func binding(ctx context.Context, c conn, name string) (string, error) {
 	var value string
-	err := tx.QueryRowContext(ctx, `SELECT value FROM bindings WHERE name = ?`, name).Scan(&value)
+	err := c.row(ctx, []any{&value}, `SELECT value FROM bindings WHERE name = ?`, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
 	return value, err
 }
 
-func bind(ctx context.Context, tx *sql.Tx, name, value string) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO bindings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
+func bind(ctx context.Context, c conn, name, value string) error {
+	_, err := c.exec(ctx, `INSERT INTO bindings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
 	return err
 }

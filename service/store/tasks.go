@@ -23,33 +23,46 @@ func (s *Store) PutTask(ctx context.Context, t transfer.Task) error {
 	if err != nil {
 		return fault.Wrap(fault.Internal, op, string(t.ID), err)
 	}
-	asOf := s.micros()
-	if !t.AsOf.IsZero() {
-		asOf = t.AsOf.UnixMicro()
-	}
-	_, err = s.write.ExecContext(ctx, `
-		INSERT INTO tasks (id, owner, status, final, requested, as_of, state) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, status = excluded.status, final = excluded.final,
-			requested = excluded.requested, as_of = excluded.as_of, state = excluded.state
-		WHERE (excluded.requested, excluded.final, excluded.as_of) >= (tasks.requested, tasks.final, tasks.as_of)`,
-		t.ID, t.Owner, t.Status, final(t), t.Requested.UnixMicro(), asOf, state)
-	return classify(ctx, op, string(t.ID), err)
+	return s.update(ctx, op, string(t.ID), func(ctx context.Context, c conn) error {
+		asOf := t.AsOf
+		if asOf.IsZero() {
+			var err error
+			if asOf, err = c.now(ctx); err != nil {
+				return err
+			}
+		}
+		_, err := c.exec(ctx, `
+			INSERT INTO tasks (id, owner, status, final, requested, as_of, state) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, status = excluded.status, final = excluded.final,
+				requested = excluded.requested, as_of = excluded.as_of, state = excluded.state
+			WHERE (excluded.requested, excluded.final, excluded.as_of) >= (tasks.requested, tasks.final, tasks.as_of)`,
+			t.ID, t.Owner, t.Status, final(t), t.Requested.UnixMicro(), asOf.UnixMicro(), state)
+		return err
+	})
 }
 
-func final(t transfer.Task) bool {
-	return t.Status == transfer.Succeeded || t.Status == transfer.Failed
+// final is 1 for a task that has ended, and 0 for others: an integer sorts the
+// same in every database.
+func final(t transfer.Task) int {
+	if t.Status == transfer.Succeeded || t.Status == transfer.Failed {
+		return 1
+	}
+	return 0
 }
 
 // Task implements activities.Records.
 func (s *Store) Task(ctx context.Context, id transfer.TaskID) (transfer.Task, error) {
 	const op = "look up task"
 	var state []byte
-	err := s.read.QueryRowContext(ctx, `SELECT state FROM tasks WHERE id = ?`, id).Scan(&state)
-	if errors.Is(err, sql.ErrNoRows) {
-		return transfer.Task{}, fault.New(fault.NotFound, op, string(id), "there is no such task")
-	}
+	err := s.view(ctx, op, string(id), func(ctx context.Context, c conn) error {
+		err := c.row(ctx, []any{&state}, `SELECT state FROM tasks WHERE id = ?`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fault.New(fault.NotFound, op, string(id), "there is no such task")
+		}
+		return err
+	})
 	if err != nil {
-		return transfer.Task{}, classify(ctx, op, string(id), err)
+		return transfer.Task{}, err
 	}
 	return decodeTask(state)
 }
@@ -75,7 +88,7 @@ func (s *Store) Tasks(ctx context.Context, q transfer.TaskQuery) (transfer.Tasks
 	case limit < 0 || limit > maxPage:
 		return transfer.Tasks{}, fault.New(fault.Invalid, op, "limit", fmt.Sprintf("%d is not between 1 and %d", limit, maxPage))
 	}
-	where, args := []string{"1"}, []any{}
+	where, args := []string{"1 = 1"}, []any{}
 	if q.Owner != "" {
 		where, args = append(where, "owner = ?"), append(args, q.Owner)
 	}
@@ -92,31 +105,29 @@ func (s *Store) Tasks(ctx context.Context, q transfer.TaskQuery) (transfer.Tasks
 		}
 		where, args = append(where, "(requested < ? OR (requested = ? AND id > ?))"), append(args, requested, requested, id)
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT id, requested, state FROM tasks WHERE `+strings.Join(where, " AND ")+
-		` ORDER BY requested DESC, id LIMIT ?`, append(args, limit+1)...)
-	if err != nil {
-		return transfer.Tasks{}, classify(ctx, op, "", err)
-	}
-	defer rows.Close()
 	var found transfer.Tasks
 	var lastID string
 	var lastRequested int64
-	for rows.Next() {
-		if len(found.Tasks) == limit { // the one row more says that there is a next page
-			found.Next = encodeToken(lastRequested, lastID)
-			break
-		}
-		var state []byte
-		if err := rows.Scan(&lastID, &lastRequested, &state); err != nil {
-			return transfer.Tasks{}, classify(ctx, op, "", err)
-		}
-		t, err := decodeTask(state)
-		if err != nil {
-			return transfer.Tasks{}, err
-		}
-		found.Tasks = append(found.Tasks, t)
+	err := s.view(ctx, op, "", func(ctx context.Context, c conn) error {
+		return c.rows(ctx, func(scan func(...any) error) error {
+			if len(found.Tasks) == limit { // the one row more says that there is a next page
+				found.Next = encodeToken(lastRequested, lastID)
+				return nil
+			}
+			var state []byte
+			if err := scan(&lastID, &lastRequested, &state); err != nil {
+				return err
+			}
+			t, err := decodeTask(state)
+			found.Tasks = append(found.Tasks, t)
+			return err
+		}, `SELECT id, requested, state FROM tasks WHERE `+strings.Join(where, " AND ")+
+			` ORDER BY requested DESC, id LIMIT ?`, append(args, limit+1)...)
+	})
+	if err != nil {
+		return transfer.Tasks{}, err
 	}
-	return found, classify(ctx, op, "", rows.Err())
+	return found, nil
 }
 
 func encodeToken(requested int64, id string) string {

@@ -82,8 +82,8 @@ const (
 func (v *Vault) Put(ctx context.Context, a transfer.Activation, pem []byte) error {
 	const op = "keep credential for"
 	switch {
-	case a.Owner == "" || a.Domain == "":
-		return fault.New(fault.Invalid, op, a.Domain, "a credential has an owner and a domain")
+	case a.Owner == "" || a.Domain == "" || a.Expires.IsZero():
+		return fault.New(fault.Invalid, op, a.Domain, "a credential has an owner, a domain and an end")
 	case len(pem) == 0 || len(pem) > maxSecret:
 		return fault.New(fault.Invalid, op, a.Domain, fmt.Sprintf("a credential of %d bytes is none (the most is %d)", len(pem), maxSecret))
 	}

@@ -130,7 +130,11 @@ func TestSealAndOpen(t *testing.T) {
 	}
 	_, _, err = v.Open(t.Context(), "bob", "d")
 	wantKind(t, "another's credential", err, fault.NotFound)
-	for what, a := range map[string]transfer.Activation{"no owner": {Domain: "d"}, "no domain": {Owner: "ann"}} {
+	for what, a := range map[string]transfer.Activation{
+		"no owner":  {Domain: "d", Expires: time.Now()},
+		"no domain": {Owner: "ann", Expires: time.Now()},
+		"no end":    {Owner: "ann", Domain: "d"},
+	} {
 		wantKind(t, what, v.Put(t.Context(), a, []byte(secret)), fault.Invalid)
 	}
 	wantKind(t, "nothing", v.Put(t.Context(), ann("d"), nil), fault.Invalid)
