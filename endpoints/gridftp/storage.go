@@ -25,8 +25,8 @@ type Storage struct {
 	root   string // in front of every path; empty or "/a/b"
 	caps   endpoints.Caps
 
-	exactTimes bool // in listings
-	telnet     bool // the server would take byte 255 for a Telnet command
+	exactTimes bool   // in listings
+	telnet     bool   // the server would take byte 255 for a Telnet command
 	home       string // of a plain FTP server: where sessions begin; empty when it did not say
 
 	mu      sync.Mutex

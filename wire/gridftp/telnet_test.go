@@ -14,7 +14,7 @@ func TestByte255(t *testing.T) {
 		"220 ProFTPD Server (Debian) [::1]":               "MKD /a\xff\xffb",
 		"220 (vsFTPd 3.0.3)":                              "MKD /a\xffb",
 		"220 dtn GridFTP Server 13.24 (gcc64, 1-1) ready": "",
-		"220 welcome": "",
+		"220 welcome":                                     "",
 	} {
 		f := newFake(t, answers(map[string]string{"": greeting}))
 		c := f.dial()
