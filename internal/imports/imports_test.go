@@ -44,7 +44,7 @@ var layers = []layer{
 	{"service/vault", []string{"transfer", "endpoints", "fault"}, "*", "the vault seals bytes, whoever keeps them"},
 	{"service/credentials", []string{"service/vault", "activities", "transfer", "endpoints", "fault", "wire"}, "*", "activation reads certificates and asks MyProxy, and touches no task's data"},
 	{"service", []string{"workflows", "activities", "transfer", "endpoints", "fault", "blob", "config"}, "*", "the service stands on Temporal, not on protocols"},
-	{"gateway/mover", []string{"activities", "blob", "transfer", "endpoints", "fault", "wire"}, "*", "a worker without a store gets leases, blobs and credentials through this door"},
+	{"gateway/mover", []string{"gateway/api", "activities", "blob", "transfer", "endpoints", "fault", "wire"}, "*", "a worker without a store gets leases, blobs and credentials through this door"},
 	{"gateway", []string{"transfer", "endpoints", "fault", "wire"}, "*", "doors translate and never decide"},
 	{"notify", []string{"transfer", "fault"}, "*", "mail knows tasks, not how they run"},
 	{"config", []string{"endpoints", "transfer", "fault"}, "*", "configuration is read before anything runs"},
