@@ -47,6 +47,10 @@ func newRSACertificate(template *x509.Certificate, issuer *Credential) (*Credent
 // Certificate returns the authority's own certificate.
 func (a *Authority) Certificate() *x509.Certificate { return a.root.Chain[0] }
 
+// Root returns the authority's certificate with the key that signs, for what is
+// not issued here: revocation lists, certificates of other kinds.
+func (a *Authority) Root() *Credential { return a.root }
+
 // Trust trusts this authority alone.
 func (a *Authority) Trust() *Trust { return NewTrust(a.Certificate()) }
 

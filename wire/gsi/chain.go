@@ -8,7 +8,11 @@ import (
 
 func checkTime(cert *x509.Certificate, now time.Time) error {
 	if now.After(cert.NotAfter) {
-		return refuse(ReasonExpired, cert, "it expired on %s", cert.NotAfter.UTC().Format(time.RFC3339))
+		renewal := "ask its authority for a new one"
+		if isProxy(cert) {
+			renewal = "make a new proxy, for example with grid-proxy-init or myproxy-logon"
+		}
+		return refuse(ReasonExpired, cert, "it expired on %s: %s", cert.NotAfter.UTC().Format(time.RFC3339), renewal)
 	}
 	if now.Before(cert.NotBefore) {
 		return refuse(ReasonNotYetValid, cert, "it is valid only from %s, and it is %s here: is a clock wrong?",
@@ -108,10 +112,11 @@ func checkIssuingProxy(chain []*x509.Certificate, i int) error {
 		return refuse(ReasonProxyRule, chain[i+1], "%v", err)
 	}
 	if below := i + 1; info.pathLength != noPathLength && below > info.pathLength {
-		return refuse(ReasonPathLength, chain[0], "%d proxies were made below %s, which allows %d", below, DN(chain[i+1].RawSubject), info.pathLength)
+		return refuse(ReasonPathLength, chain[0], "it is number %d of the proxies below %s, which allows %d: make one of a proxy without such a limit, or of the certificate itself",
+			below, DN(chain[i+1].RawSubject), info.pathLength)
 	}
 	if info.limited() && !isLimited(chain[i]) {
-		return refuse(ReasonLimited, chain[i], "it is a full proxy made of a limited one")
+		return refuse(ReasonLimited, chain[i], "it is a full proxy made of a limited one: make it limited too, or of a full one")
 	}
 	return nil
 }

@@ -18,6 +18,16 @@ type Peer struct {
 // EEC returns the peer's end-entity certificate.
 func (p *Peer) EEC() *x509.Certificate { return eec(p.Chain) }
 
+// RequireFull refuses, as a *TrustError, a peer that came with a limited proxy:
+// its maker wanted it good for moving data, and not for acting for him in other
+// ways, as in storing a credential of his.
+func (p *Peer) RequireFull() error {
+	if p.Limited {
+		return refuse(ReasonLimited, p.Chain[0], "it is a limited proxy, and this needs a full one: make one without -limited, for example with grid-proxy-init")
+	}
+	return nil
+}
+
 // A Trust is a set of certificate authorities. It is not changed after it was
 // made and may be shared by goroutines.
 type Trust struct {
@@ -127,7 +137,8 @@ func (t *Trust) verifyEEC(end *x509.Certificate, rest []*x509.Certificate, now t
 	case errors.As(err, &insecure):
 		e = refuse(ReasonSignature, end, "%v", err)
 	case errors.As(err, &unknown):
-		e = refuse(ReasonUnknownAuthority, end, "its authority %s is not trusted here: %v%s", DN(end.RawIssuer), err, t.skippedNote())
+		e = refuse(ReasonUnknownAuthority, end, "its authority %s is not trusted here (%v): an administrator who trusts it installs its certificate and signing policy in the trust directory%s",
+			DN(end.RawIssuer), err, t.skippedNote())
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		e = refuse(ReasonExpired, invalid.Cert, "this authority's certificate is outside its validity: %v", err)
 	}

@@ -35,6 +35,10 @@ func NewCA(t testing.TB) *CA {
 	return ca
 }
 
+// Root is the authority's certificate with the key that signs, for tests that
+// make what Host, User and Proxy do not.
+func (ca *CA) Root() *gsi.Credential { return ca.authority.Root() }
+
 // Trust trusts this authority alone.
 func (ca *CA) Trust() *gsi.Trust { return ca.authority.Trust() }
 
