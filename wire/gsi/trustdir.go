@@ -49,6 +49,10 @@ var (
 	crlName         = regexp.MustCompile(`^([0-9a-f]{8})\.r[0-9]+$`)
 )
 
+func isTrustFile(name string) bool {
+	return certificateName.MatchString(name) || policyName.MatchString(name) || crlName.MatchString(name)
+}
+
 // LoadTrust is TrustOptions{}.Load.
 func LoadTrust(dir string) (*Trust, error) { return TrustOptions{}.Load(dir) }
 
