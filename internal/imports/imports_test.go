@@ -48,6 +48,7 @@ var layers = []layer{
 	{"gateway", []string{"transfer", "endpoints", "fault", "wire"}, "*", "doors translate and never decide"},
 	{"notify", []string{"transfer", "fault"}, "*", "mail knows tasks, not how they run"},
 	{"config", []string{"endpoints", "transfer", "fault"}, "*", "configuration is read before anything runs"},
+	{"bench", []string{"transfer", "endpoints", "fault"}, "std", "what is made of measurements is arithmetic; the command measures"},
 	{"internal", []string{"fault", "transfer", "endpoints"}, "*", "helpers are below the rooms that use them"},
 	{"workers", []string{"*"}, "*", "programs put the rooms together"},
 	{"starter", []string{"*"}, "*", "programs put the rooms together"},

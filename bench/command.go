@@ -1,0 +1,230 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// The programs of peers.
+const (
+	urlCopy = "globus-url-copy"
+	scp     = "scp"
+	rsync   = "rsync"
+	rclone  = "rclone"
+	cp      = "cp"
+)
+
+// A Job is what all contenders do: copy a directory to one that does not exist
+// yet, in a directory that does, or one file into a directory that exists.
+type Job struct {
+	// The two directories. Each may be known by several names, such as a
+	// gsiftp and an sshftp URL; gridferry is given the first, and peers the
+	// first that they understand. A directory of this machine is one of scheme
+	// file without a host.
+	Source, Destination []transfer.Location
+	File                string // a name in Source; empty is all that is there
+
+	Verify  bool // compare checksums afterwards
+	Encrypt bool // encrypt the data on its way
+	NoDCAU  bool // peers leave data channels unauthenticated
+}
+
+// Command returns the arguments for the contender's program, or an error that
+// says why it cannot do this.
+func (c Contender) Command(j Job) ([]string, error) {
+	if c.Many && j.File != "" {
+		return nil, errors.New("its flags make no difference to one file")
+	}
+	if c.Own() {
+		return c.own(j), nil
+	}
+	for _, src := range j.Source {
+		for _, dst := range j.Destination {
+			if args := c.between(place(src), place(dst), j); args != nil {
+				return args, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%s cannot copy from %s to %s%s", c.Program, schemes(j.Source), schemes(j.Destination), map[bool]string{true: " encrypted"}[j.Encrypt])
+}
+
+func (c Contender) own(j Job) []string {
+	verify := "none"
+	if j.Verify {
+		verify = "checksum"
+	}
+	args := append([]string{"transfer", "--wait", "--verify", verify}, c.Flags...)
+	if j.Encrypt {
+		args = append(args, "--encrypt")
+	}
+	src, dst := j.Source[0], j.Destination[0]
+	if j.File != "" {
+		return append(args, below(src, j.File), below(dst, j.File))
+	}
+	return append(args, "--recursive", below(src, ""), below(dst, ""))
+}
+
+// below names a file in a directory, or, with a slash at the end, the
+// directory itself.
+func below(dir transfer.Location, file string) string {
+	loc := dir.At(path.Join(dir.Path, file))
+	loc.Dir = file == ""
+	text := loc.String()
+	if loc.Dir && !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return text
+}
+
+// between returns nil where the program cannot do it.
+func (c Contender) between(src, dst site, j Job) []string {
+	ssh := (src.local || src.scheme == "sshftp") && (dst.local || dst.scheme == "sshftp")
+	switch {
+	case c.Program == urlCopy && src.scheme != "" && dst.scheme != "":
+		return c.urlCopy(src, dst, j)
+	case c.Program == cp && src.local && dst.local && !j.Encrypt:
+		return append(append([]string{"-rT"}, c.Flags...), src.join(j.File), dst.join(j.File))
+	case !ssh || j.Encrypt && src.local && dst.local:
+		return nil
+	case c.Program == scp:
+		// Without the progress, and asking nobody for a password.
+		return append(append([]string{"-q", "-B", "-r"}, c.Flags...), src.scp(j.File), dst.scp(j.File))
+	case c.Program == rsync && (src.local || dst.local):
+		args := append([]string{"-a"}, c.Flags...)
+		if far, ok := remote(src, dst); ok {
+			args = append(args, "-e", far.ssh())
+		}
+		return append(args, src.rsync(j.File), dst.rsync(j.File))
+	case c.Program == rclone:
+		verb := "copy"
+		if j.File != "" {
+			verb = "copyto"
+		}
+		args := append([]string{verb}, c.Flags...)
+		if !j.Verify {
+			args = append(args, "--ignore-checksum")
+		}
+		return append(args, src.rclone(j.File), dst.rclone(j.File))
+	}
+	return nil
+}
+
+func (c Contender) urlCopy(src, dst site, j Job) []string {
+	args := append([]string(nil), c.Flags...)
+	if j.Verify {
+		args = append(args, "-verify-checksum")
+	}
+	if j.Encrypt {
+		args = append(args, "-dcpriv")
+	}
+	if j.NoDCAU {
+		args = append(args, "-nodcau")
+	}
+	if j.File == "" {
+		args = append(args, "-r", "-cd")
+	}
+	return append(args, src.url(j.File), dst.url(j.File))
+}
+
+// remote is the one of the two that is not here.
+func remote(src, dst site) (site, bool) {
+	switch {
+	case !src.local:
+		return src, true
+	case !dst.local:
+		return dst, true
+	}
+	return site{}, false
+}
+
+// A site is a location as peers name it.
+type site struct {
+	scheme           string // empty for endpoints by name, which peers do not know
+	local            bool
+	user, host, port string
+	path             string // "~/..." for what is relative to the login directory
+	location         transfer.Location
+}
+
+func place(loc transfer.Location) site {
+	s := site{path: loc.Path, location: loc}
+	if rest, ok := loc.HomeRelative(); ok {
+		s.path = "~/" + strings.TrimPrefix(rest, "/")
+	}
+	u, err := url.Parse(loc.Endpoint)
+	if err != nil || !strings.Contains(loc.Endpoint, "://") || u.Scheme == "file" && u.Host != "" {
+		return s
+	}
+	s.scheme, s.host, s.port, s.user = u.Scheme, u.Hostname(), u.Port(), u.User.Username()
+	s.local = s.scheme == "file"
+	return s
+}
+
+func (s site) join(file string) string { return path.Join(s.path, file) }
+
+func (s site) url(file string) string { return below(s.location, file) }
+
+// scp is a path, or a URI, which unlike host:path can hold a port. What follows
+// its first slash is relative to the login directory unless it is absolute.
+func (s site) scp(file string) string {
+	if s.local {
+		return s.join(file)
+	}
+	u := url.URL{Scheme: "scp", Host: net.JoinHostPort(s.host, s.port), Path: "/" + strings.TrimPrefix(s.join(file), "~/")}
+	if s.user != "" {
+		u.User = url.User(s.user)
+	}
+	return u.String()
+}
+
+// login is the user and host as ssh takes them.
+func (s site) login() string {
+	if s.user != "" {
+		return s.user + "@" + s.host
+	}
+	return s.host
+}
+
+func (s site) ssh() string { return "ssh -o BatchMode=yes -p " + s.port }
+
+// rsync takes a directory's name with a slash for what is in it.
+func (s site) rsync(file string) string {
+	p := s.join(file)
+	if file == "" {
+		p += "/"
+	}
+	if s.local {
+		return p
+	}
+	host := s.login()
+	if strings.Contains(s.host, ":") {
+		host = strings.Replace(host, s.host, "["+s.host+"]", 1)
+	}
+	return host + ":" + strings.TrimPrefix(p, "~/")
+}
+
+// rclone gets ssh itself to log in, so that all use the same keys.
+func (s site) rclone(file string) string {
+	if s.local {
+		return s.join(file)
+	}
+	return fmt.Sprintf(`:sftp,ssh="%s %s":%s`, s.ssh(), s.login(), strings.TrimPrefix(s.join(file), "~/"))
+}
+
+func schemes(locs []transfer.Location) string {
+	var names []string
+	for _, l := range locs {
+		if s := place(l); s.scheme != "" {
+			names = append(names, s.scheme)
+		} else {
+			names = append(names, l.Endpoint)
+		}
+	}
+	return strings.Join(names, " or ")
+}

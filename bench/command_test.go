@@ -1,0 +1,121 @@
+package bench_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gridferry/gridferry/bench"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+func locations(t *testing.T, texts ...string) []transfer.Location {
+	t.Helper()
+	var locs []transfer.Location
+	for _, text := range texts {
+		l, err := transfer.ParseLocation(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		locs = append(locs, l)
+	}
+	return locs
+}
+
+func peer(t *testing.T, name string) bench.Contender {
+	t.Helper()
+	peers, err := bench.Select([]string{name})
+	if err != nil || len(peers) != 1 {
+		t.Fatalf("%s selects %v, %v", name, peers, err)
+	}
+	return peers[0]
+}
+
+func TestCommand(t *testing.T) {
+	for _, c := range []struct {
+		name, peer string
+		src, dst   []string
+		job        bench.Job
+		want       string // arguments; after "!", words of the refusal
+	}{
+		{"third party", "guc-fast-p4", []string{"gsiftp://a:2911/s"}, []string{"gsiftp://b/d/"}, bench.Job{},
+			"-fast -p 4 -r -cd gsiftp://a:2911/s/ gsiftp://b/d/"},
+		{"one file", "guc-fast", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f"},
+			"-fast gsiftp://a/s/f gsiftp://b/d/f"},
+		{"verified, encrypted", "guc", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, Encrypt: true},
+			"-verify-checksum -dcpriv -r -cd gsiftp://a/s/ gsiftp://b/d/"},
+		{"no DCAU", "guc", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{NoDCAU: true},
+			"-nodcau -r -cd gsiftp://a/s/ gsiftp://b/d/"},
+		{"a put", "guc", []string{"file://here/x", "file:///s"}, []string{"gsiftp://b/d"}, bench.Job{},
+			"-r -cd file:///s/ gsiftp://b/d/"},
+		{"an endpoint's other name", "guc", []string{"lab#dtn:/s", "gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{},
+			"-r -cd gsiftp://a/s/ gsiftp://b/d/"},
+		{"one file has no pipeline", "guc-fast-pp", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f"},
+			"!no difference to one file"},
+		{"names only", "guc", []string{"lab#dtn:/s"}, []string{"gsiftp://b/d"}, bench.Job{}, "!from lab#dtn to gsiftp"},
+		{"scp and GSI", "scp", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{}, "!scp cannot copy from gsiftp to gsiftp"},
+		{"scp between hosts", "scp", []string{"sshftp://ada@a:2222/s"}, []string{"sshftp://b/~/d"}, bench.Job{},
+			"-q -B -r scp://ada@a:2222//s scp://b:22/d"},
+		{"scp beside GSI", "scp", []string{"gsiftp://a/s", "file:///s"}, []string{"gsiftp://b/d", "sshftp://b/d"}, bench.Job{File: "f"},
+			"-q -B -r /s/f scp://b:22//d/f"},
+		{"scp has nothing to encrypt here", "scp", []string{"file:///s"}, []string{"file:///d"}, bench.Job{Encrypt: true}, "! encrypted"},
+		{"rsync puts", "rsync", []string{"file:///s"}, []string{"sshftp://ada@[::1]:2222/d"}, bench.Job{},
+			"-a -e ssh -o BatchMode=yes -p 2222 /s/ ada@[::1]:/d/"},
+		{"rsync gets a file", "rsync-whole", []string{"sshftp://a/~/s"}, []string{"file:///d"}, bench.Job{File: "f"},
+			"-a --whole-file --inplace -e ssh -o BatchMode=yes -p 22 a:s/f /d/f"},
+		{"rsync here", "rsync", []string{"file:///s"}, []string{"file:///d"}, bench.Job{}, "-a /s/ /d/"},
+		{"rsync between hosts", "rsync", []string{"sshftp://a/s"}, []string{"sshftp://b/d"}, bench.Job{}, "!rsync cannot copy"},
+		{"rclone", "rclone", []string{"file:///s"}, []string{"sshftp://ada@b:2222/d"}, bench.Job{},
+			`copy --ignore-checksum /s :sftp,ssh="ssh -o BatchMode=yes -p 2222 ada@b":/d`},
+		{"rclone and one file", "rclone", []string{"file:///s"}, []string{"file:///d"}, bench.Job{File: "f", Verify: true}, "copyto /s/f /d/f"},
+		{"cp", "cp", []string{"file://h/x", "file:///s"}, []string{"file:///d"}, bench.Job{}, "-rT /s /d"},
+		{"cp goes nowhere", "cp", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{}, "!cp cannot copy"},
+		{"ours", "gridferry-classic", []string{"lab#dtn:/s", "gsiftp://a/s"}, []string{"file://h/d"}, bench.Job{},
+			"transfer --wait --verify none --tuning classic --recursive lab#dtn:/s/ file://h/d/"},
+		{"ours, one file", "gridferry-classic", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f", Verify: true, Encrypt: true},
+			"transfer --wait --verify checksum --tuning classic --encrypt gsiftp://a/s/f gsiftp://b/d/f"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.job.Source, c.job.Destination = locations(t, c.src...), locations(t, c.dst...)
+			args, err := peer(t, c.peer).Command(c.job)
+			if refusal, refused := strings.CutPrefix(c.want, "!"); refused {
+				if err == nil || !strings.Contains(err.Error(), refusal) {
+					t.Errorf("%q, %v; want a refusal with %q", args, err, refusal)
+				}
+				return
+			}
+			if got := strings.Join(args, " "); err != nil || got != c.want {
+				t.Errorf("%s\nwant %s\n%v", got, c.want, err)
+			}
+		})
+	}
+}
+
+func TestSelect(t *testing.T) {
+	names := func(list []bench.Contender) (names []string) {
+		for _, c := range list {
+			names = append(names, c.Name)
+		}
+		return names
+	}
+	all, err := bench.Select([]string{bench.AllPeers})
+	if err != nil || slices.ContainsFunc(all, bench.Contender.Own) || len(all) < 10 {
+		t.Errorf("all peers are %v, %v", names(all), err)
+	}
+	some, err := bench.Select([]string{"scp", "guc-fast-p*", "scp", "gridferry-*"})
+	if got := strings.Join(names(some), " "); err != nil || !strings.HasPrefix(got, "guc-fast-p4 ") || !strings.HasSuffix(got, " scp gridferry-classic") {
+		t.Errorf("selected %s, %v", got, err)
+	}
+	for _, wrong := range []string{"ftp", "", "[", "gridftp*"} {
+		if got, err := bench.Select([]string{"scp", wrong}); err == nil {
+			t.Errorf("%q selects %v", wrong, names(got))
+		}
+	}
+	seen := make(map[string]bool)
+	for _, p := range append(bench.Peers(), bench.Ours()) {
+		if seen[p.Name] || p.Name == "" || p.Program == "" || p.Own() != strings.HasPrefix(p.Name, bench.Own) {
+			t.Errorf("%+v", p)
+		}
+		seen[p.Name] = true
+	}
+}

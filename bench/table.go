@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// WriteTable shows a report to people: what was compared, one table for each
+// class with the ratios first, and what the names mean.
+func WriteTable(w io.Writer, r Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "gridferry %s, %s, %d CPUs", r.Version, r.Machine.System, r.Machine.CPUs)
+	if r.Machine.Load != nil {
+		fmt.Fprintf(&b, ", load average %.1f before the start", *r.Machine.Load)
+	}
+	fmt.Fprintf(&b, "\n%s\nto %s\n", r.Source, r.Destination)
+	fmt.Fprintf(&b, "%d rounds after %d of warming up; verification %s, encryption %s\n", r.Rounds, r.Warmup, onOff(r.Verify), onOff(r.Encrypt))
+	b.WriteString("RATIO is gridferry's rate over the contender's: above 1, gridferry is faster.\n")
+	for _, res := range r.Results {
+		b.WriteByte('\n')
+		writeResult(&b, res)
+	}
+	b.WriteByte('\n')
+	writeNames(&b, r)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func writeResult(b *strings.Builder, res Result) {
+	fmt.Fprintf(b, "%s (%s): %s\n", res.Class, transfer.FormatBytes(res.Class.Bytes()), Headline(res.Summary))
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE")
+	for _, row := range res.Summary.Rows {
+		if row.Error != "" {
+			fmt.Fprintf(t, "-\t-\t%s\tfailed: %s\n", row.Contender, row.Error)
+			continue
+		}
+		ratio, bounds := "-", "-"
+		if row.Ratio != nil {
+			ratio = formatRatio(*row.Ratio)
+		}
+		if row.Bounds != nil {
+			bounds = formatBounds(*row.Bounds)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\n", ratio, bounds, row.Contender,
+			significant(row.Files), transfer.FormatRate(row.Bytes), formatSeconds(row.Seconds), formatSeconds(row.IQR.Low), formatSeconds(row.IQR.High),
+			formatCPU(row.ServerCPU), formatCPU(row.ClientCPU))
+	}
+	t.Flush()
+}
+
+// Headline says in a line how gridferry did against the best of its peers.
+func Headline(s Summary) string {
+	if s.Best == nil {
+		return "no comparison"
+	}
+	line := fmt.Sprintf("gridferry has %s the rate of the best peer, %s", formatRatio(s.Best.Ratio), s.Best.Contender)
+	if s.Best.Bounds != nil {
+		line += fmt.Sprintf(" (95 %%: %s)", formatBounds(*s.Best.Bounds))
+	}
+	return line
+}
+
+// writeNames explains the contenders that ran, and who did not.
+func writeNames(b *strings.Builder, r Report) {
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, c := range r.Contenders {
+		fmt.Fprintf(t, "%s\t%s\n", c.Name, c)
+	}
+	t.Flush()
+	for _, p := range r.Programs {
+		fmt.Fprintf(b, "%s is %s, %s\n", p.Name, p.Path, p.Version)
+	}
+	for _, l := range r.LeftOut {
+		fmt.Fprintf(b, "Left out: %s\n", l)
+	}
+	for _, remark := range r.Remarks {
+		fmt.Fprintf(b, "%s\n", remark)
+	}
+}
+
+// String is who, where and why.
+func (l LeftOut) String() string {
+	if l.Class != nil {
+		return fmt.Sprintf("%s for %s: %s", l.Name, l.Class, l.Reason)
+	}
+	return l.Name + ": " + l.Reason
+}
+
+func formatRatio(r float64) string { return fmt.Sprintf("%.2fx", r) }
+
+func formatBounds(i Interval) string { return fmt.Sprintf("%.2f to %.2f", i.Low, i.High) }
+
+// significant has three digits that mean something, and no exponent.
+func significant(v float64) string {
+	if v >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+func formatSeconds(s float64) string {
+	switch {
+	case s >= 100:
+		return transfer.FormatDuration(time.Duration(s * float64(time.Second)))
+	case s >= 1:
+		return fmt.Sprintf("%.2f s", s)
+	}
+	return fmt.Sprintf("%.0f ms", 1000*s)
+}
+
+func formatCPU(s *float64) string {
+	switch {
+	case s == nil:
+		return "-"
+	case *s >= 1:
+		return fmt.Sprintf("%.2f s", *s)
+	}
+	return fmt.Sprintf("%s ms", significant(1000**s))
+}
