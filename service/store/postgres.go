@@ -73,7 +73,7 @@ func OpenPostgres(ctx context.Context, address string, opts Options) (*Store, er
 		}
 		var err error
 		c.Password, err = firstLine(opts.PasswordFile) // now: it may have been changed
-		return err
+		return fault.Wrap(fault.Permission, "read password of store", s.name, err)
 	}))
 	s.write.SetMaxOpenConns(postgresConns)
 	s.write.SetConnMaxLifetime(postgresLifetime)

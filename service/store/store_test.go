@@ -16,6 +16,7 @@ import (
 	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/integration/postgres"
 	"github.com/gridferry/gridferry/service/store"
 	"github.com/gridferry/gridferry/service/store/storetest"
 	"github.com/gridferry/gridferry/transfer"
@@ -25,8 +26,8 @@ import (
 const asProcess = "GRIDFERRY_TEST_STORE"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(asProcess); path != "" {
-		if err := contend(path, os.Getenv("GRIDFERRY_TEST_HOLDER")); err != nil {
+	if address := os.Getenv(asProcess); address != "" {
+		if err := contend(place{address, os.Getenv("GRIDFERRY_TEST_PASSWORD_FILE")}, os.Getenv("GRIDFERRY_TEST_HOLDER")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -35,9 +36,23 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func open(t *testing.T, path string, opts store.Options) *store.Store {
+// place is where a store is kept, which does not exist yet.
+type place struct {
+	address      string // a file, or PostgreSQL's URL
+	passwordFile string
+}
+
+func (p place) open(ctx context.Context, opts store.Options) (*store.Store, error) {
+	if strings.HasPrefix(p.address, "postgres:") {
+		opts.PasswordFile = p.passwordFile
+		return store.OpenPostgres(ctx, p.address, opts)
+	}
+	return store.Open(ctx, p.address, opts)
+}
+
+func open(t *testing.T, p place, opts store.Options) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), path, opts)
+	s, err := p.open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,17 +64,49 @@ func open(t *testing.T, path string, opts store.Options) *store.Store {
 	return s
 }
 
-func dbPath(t *testing.T) string { return filepath.Join(t.TempDir(), "a dir?#%41", "store.db") }
+func file(t *testing.T) place {
+	return place{address: filepath.Join(t.TempDir(), "a dir?#%41", "store.db")}
+}
 
-func TestSuite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
-		return open(t, dbPath(t), store.Options{Now: now})
+func TestSQLite(t *testing.T) { everywhere(t, file) }
+
+func TestPostgreSQL(t *testing.T) {
+	server := postgres.Start(t)
+	everywhere(t, func(t *testing.T) place {
+		return place{address: server.Database(t), passwordFile: server.PasswordFile}
 	})
 }
 
-func TestReopened(t *testing.T) {
-	path := dbPath(t)
-	s := open(t, path, store.Options{})
+// everywhere runs what holds for every kind of store.
+func everywhere(t *testing.T, fresh func(*testing.T) place) {
+	t.Run("Suite", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
+			return open(t, fresh(t), store.Options{Now: now})
+		})
+	})
+	for name, test := range map[string]func(*testing.T, place){
+		"Reopened":           testReopened,
+		"BlobsAreBound":      testBlobsAreBound,
+		"NewerIsRefused":     testNewerIsRefused,
+		"Capabilities":       testCapabilities,
+		"LeasesLeaveNothing": testLeasesLeaveNothing,
+		"Processes":          testProcesses,
+		"Clock":              testClock,
+		"Credentials":        testCredentials,
+		"Delegations":        testDelegations,
+		"Vault":              testVault,
+		"Waiters":            testWaiters,
+		"NoLostWakeUp":       testNoLostWakeUp,
+		"Identities":         testIdentities,
+		"Notices":            testNotices,
+		"Sweep":              testSweep,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
+	}
+}
+
+func testReopened(t *testing.T, p place) {
+	s := open(t, p, store.Options{})
 	first, err := s.Acquire(t.Context(), activities.LeaseRequest{Task: "t", Chunk: "c", TTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +120,7 @@ func TestReopened(t *testing.T) {
 	if _, err := s.Task(t.Context(), "t"); fault.KindOf(err) != fault.Internal {
 		t.Errorf("a closed store: %v", err)
 	}
-	again := open(t, path, store.Options{})
+	again := open(t, p, store.Options{})
 	if _, err := again.Task(t.Context(), "t"); err != nil {
 		t.Error(err)
 	}
@@ -83,11 +130,11 @@ func TestReopened(t *testing.T) {
 }
 
 func TestSecondHostIsRefused(t *testing.T) {
-	path := dbPath(t)
+	p := file(t)
 	a := store.Host{Name: "a", Machine: "m1", Boot: "b1"}
 	b := store.Host{Name: "b", Machine: "m2", Boot: "b2"}
-	open(t, path, store.Options{Host: a})
-	_, err := store.Open(t.Context(), path, store.Options{Host: b})
+	open(t, p, store.Options{Host: a})
+	_, err := p.open(t.Context(), store.Options{Host: b})
 	if !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), "--adopt-store") {
 		t.Errorf("a second host: %v", err)
 	}
@@ -99,16 +146,16 @@ func TestSecondHostIsRefused(t *testing.T) {
 		"renamed back":     {Name: "a", Boot: "b1"},
 		"without anything": {Name: "a"},
 	} {
-		s, err := store.Open(t.Context(), path, store.Options{Host: h})
+		s, err := p.open(t.Context(), store.Options{Host: h})
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
 		s.Close()
-		open(t, path, store.Options{Host: a, Adopt: true})
+		open(t, p, store.Options{Host: a, Adopt: true})
 	}
-	open(t, path, store.Options{Host: b, Adopt: true})
-	if _, err := store.Open(t.Context(), path, store.Options{Host: a}); !fault.Is(err, fault.Unsupported) {
+	open(t, p, store.Options{Host: b, Adopt: true})
+	if _, err := p.open(t.Context(), store.Options{Host: a}); !fault.Is(err, fault.Unsupported) {
 		t.Errorf("the old host after the store was taken over: %v", err)
 	}
 	if h, err := store.ThisHost(); err != nil || h.Name == "" {
@@ -116,8 +163,8 @@ func TestSecondHostIsRefused(t *testing.T) {
 	}
 }
 
-func TestBlobsAreBound(t *testing.T) {
-	s := open(t, dbPath(t), store.Options{})
+func testBlobsAreBound(t *testing.T, p place) {
+	s := open(t, p, store.Options{})
 	for range 2 {
 		if err := s.BindBlobs(t.Context(), "one"); err != nil {
 			t.Fatal(err)
@@ -128,13 +175,12 @@ func TestBlobsAreBound(t *testing.T) {
 	}
 }
 
-func TestNewerStoreIsRefused(t *testing.T) {
-	path := dbPath(t)
-	s := open(t, path, store.Options{})
+func testNewerIsRefused(t *testing.T, p place) {
+	s := open(t, p, store.Options{})
 	if err := store.Pretend(s, 999); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Open(t.Context(), path, store.Options{}); !fault.Is(err, fault.Unsupported) {
+	if _, err := p.open(t.Context(), store.Options{}); !fault.Is(err, fault.Unsupported) {
 		t.Errorf("a store of the future: %v", err)
 	}
 }
@@ -149,9 +195,9 @@ func TestNotAStore(t *testing.T) {
 	}
 }
 
-func TestCapabilities(t *testing.T) {
+func testCapabilities(t *testing.T, p place) {
 	clock := storetest.NewClock()
-	s := open(t, dbPath(t), store.Options{Now: clock.Now})
+	s := open(t, p, store.Options{Now: clock.Now})
 	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
 		t.Errorf("nothing is known yet: %v, %v", ok, err)
 	}
@@ -172,9 +218,9 @@ func TestCapabilities(t *testing.T) {
 
 // Sessions go when their lease is given back, and rows of leases long after
 // everybody forgot them; epochs grow all the same.
-func TestLeasesLeaveNothing(t *testing.T) {
+func testLeasesLeaveNothing(t *testing.T, p place) {
 	clock := storetest.NewClock()
-	s := open(t, dbPath(t), store.Options{Now: clock.Now})
+	s := open(t, p, store.Options{Now: clock.Now})
 	var last int64
 	acquire := func(chunk string) activities.Lease {
 		t.Helper()
@@ -209,10 +255,10 @@ func TestLeasesLeaveNothing(t *testing.T) {
 
 // contend takes and gives back leases until each of its rounds succeeded, and
 // prints the epochs.
-func contend(path, holder string) error {
+func contend(p place, holder string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	s, err := store.Open(ctx, path, store.Options{})
+	s, err := p.open(ctx, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -251,16 +297,16 @@ const rounds = 30
 
 // Three processes open a store that does not exist yet, all at once, and then
 // fight over it.
-func TestProcesses(t *testing.T) {
-	path := dbPath(t)
+func testProcesses(t *testing.T, p place) {
 	const processes = 3
 	epochs := map[string]bool{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for p := range processes {
+	for n := range processes {
 		wg.Go(func() {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
-			cmd.Env = append(os.Environ(), asProcess+"="+path, fmt.Sprintf("GRIDFERRY_TEST_HOLDER=p%d-", p))
+			cmd.Env = append(os.Environ(), asProcess+"="+p.address, "GRIDFERRY_TEST_PASSWORD_FILE="+p.passwordFile,
+				fmt.Sprintf("GRIDFERRY_TEST_HOLDER=p%d-", n))
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			out, err := cmd.StdoutPipe()
