@@ -29,6 +29,7 @@ type Config struct {
 	Deadline  Duration `yaml:"deadline"`   // of tasks that name none
 
 	Temporal    Temporal    `yaml:"temporal"`
+	Trust       Trust       `yaml:"trust"`
 	Store       Store       `yaml:"store"`
 	Blobs       Blobs       `yaml:"blobs"`
 	Concurrency Concurrency `yaml:"concurrency"`

@@ -27,6 +27,11 @@ type Config struct {
 	Trust      *gsi.Trust
 	Gridmap    *Gridmap
 
+	// Identity, when not nil, is asked at each GSI login for the credential and
+	// the authorities in force, which then count for that session. It must not
+	// take long. Credential and Trust are still needed.
+	Identity func() (*gsi.Credential, *gsi.Trust, error)
+
 	// Anonymous lets in, without GSI, whoever calls himself anonymous or ftp,
 	// to read; AnonymousWrites, to write too.
 	Anonymous, AnonymousWrites bool

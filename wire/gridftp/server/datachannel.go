@@ -335,7 +335,7 @@ func (s *session) security() (*gsi.DataConfig, error) {
 		return nil, nil
 	}
 	c := &gsi.DataConfig{
-		Credential: s.gss.Delegated(), Trust: s.config.Trust, Prot: d.prot,
+		Credential: s.gss.Delegated(), Trust: s.trust, Prot: d.prot,
 		MinVersion: s.config.MinTLS, MaxVersion: s.config.MaxTLS,
 	}
 	if d.credential != nil {
@@ -349,7 +349,7 @@ func (s *session) security() (*gsi.DataConfig, error) {
 	if d.auth == 'S' {
 		c.ExpectIdentity = d.subject
 		if c.Credential == nil {
-			c.Credential = s.config.Credential
+			c.Credential = s.credential
 		}
 	}
 	if c.Credential == nil {

@@ -23,6 +23,13 @@ func auth(s *session, mechanism string) gridftp.Reply {
 	case !strings.EqualFold(mechanism, "GSSAPI"):
 		return gridftp.NewReply(504, "Unknown authentication type.")
 	}
+	if s.config.Identity != nil {
+		var err error
+		if s.credential, s.trust, err = s.config.Identity(); err != nil {
+			s.log.Error("the host certificate or the trusted authorities cannot be read", "error", err)
+			return gridftp.NewReply(431, "The server's certificate or its authorities cannot be read now, see its log.") // RFC 2228, 3
+		}
+	}
 	s.login = login{}
 	s.handshaking = true
 	return gridftp.NewReply(334, "Using authentication type; ADAT must follow.")
@@ -35,7 +42,7 @@ func adat(s *session, arg string) gridftp.Reply {
 	}
 	s.handshaking = false
 	gss, err := gsi.ServerHandshake(&tokens{session: s, next: arg}, gsi.ServerConfig{
-		Credential: s.config.Credential, Trust: s.config.Trust,
+		Credential: s.credential, Trust: s.trust,
 		MinVersion: s.config.MinTLS, MaxVersion: s.config.MaxTLS,
 	})
 	if err != nil {

@@ -35,8 +35,10 @@ type session struct {
 	requests chan request
 	queued   atomic.Int64 // bytes of the arguments in requests
 
-	gss   *gsi.Session // nil without GSI
-	login login
+	credential *gsi.Credential // of this server, in force since AUTH
+	trust      *gsi.Trust      // and whom it believes
+	gss        *gsi.Session    // nil without GSI
+	login      login
 
 	handshaking bool // after AUTH, before ADAT
 	refusals    int  // of USER and PASS
@@ -73,6 +75,7 @@ func newSession(s *Server, conn net.Conn) *session {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	session := &session{
 		server: s, config: &s.config, id: s.ids.Add(1),
+		credential: s.config.Credential, trust: s.config.Trust,
 		control:  newControl(conn, s.config.Limits.Write),
 		ctx:      ctx,
 		cancel:   cancel,
