@@ -58,7 +58,7 @@ func TestRecordAndRead(t *testing.T) {
 			in.Events = append(in.Events, transfer.Event{Code: transfer.EventProgress, Description: fmt.Sprint(page, n)})
 		}
 		for range 2 { // again, as after a lost result
-			if err := c.Record(t.Context(), in); err != nil {
+			if _, err := c.Record(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -132,11 +132,19 @@ func TestSweepTasks(t *testing.T) {
 	if err != nil || len(res.Orphans) != 1 || len(res.Ended) != 1 {
 		t.Fatalf("sweep: %+v, %v", res, err)
 	}
-	if res.Ended[0].To != "alice@example.org" || s.tasks[testTask].Status != transfer.Failed || s.tasks[testTask].Fatal == nil {
+	if n := res.Ended[0]; n.To != "alice@example.org" || n.Kind != transfer.NoticeFailed || n.ID != string(testTask)+"-failed" || s.tasks[testTask].Status != transfer.Failed || s.tasks[testTask].Fatal == nil {
 		t.Errorf("ended: %+v", res.Ended)
 	}
 	if s.tasks["young"].Status != transfer.Active || s.tasks["alive"].Status != transfer.Inactive {
 		t.Error("a task that lives was ended")
+	}
+	// The sweep was lost: the next one comes back to what is left to be done.
+	again, err := c.SweepTasks(t.Context(), SweepInput{})
+	if err != nil || len(again.Orphans) != 1 || len(again.Ended) != 1 || again.Ended[0].ID != res.Ended[0].ID {
+		t.Fatalf("second sweep: %+v, %v", again, err)
+	}
+	if n, err := c.eventPages(t.Context(), testTask); err != nil || n != 1 {
+		t.Errorf("%d pages of events, %v", n, err)
 	}
 	fin := res.Orphans[0]
 	fin.Horizon = time.Nanosecond
@@ -144,6 +152,9 @@ func TestSweepTasks(t *testing.T) {
 		t.Fatalf("finish: %+v, %v", got, err)
 	}
 	w.noStrays()
+	if done, err := c.SweepTasks(t.Context(), SweepInput{}); err != nil || len(done.Orphans)+len(done.Ended) != 0 {
+		t.Errorf("when all is done: %+v, %v", done, err)
+	}
 	for name := range tree(t, w.dst, "/to") {
 		if r, ok := w.results()[path.Join("/to", name)]; !strings.HasSuffix(name, "/") && name != "/replaced" && (!ok || r.Status != statusCopied) {
 			t.Errorf("%s is left, and nobody has proven it", name)
@@ -206,5 +217,84 @@ func TestKeysAreKeys(t *testing.T) {
 	}
 	if id := idOfElement(taskElement("a/b.c")); id != "a/b.c" {
 		t.Errorf("id %q", id)
+	}
+}
+
+// TestRecordLeaves: what a task could not clean up itself is for the sweep.
+func TestRecordLeaves(t *testing.T) {
+	s := newShelf()
+	c := &Control{Blobs: blob.NewMemory(), Records: s, Executions: s}
+	task := transfer.Task{ID: "t", Status: transfer.Failed}
+	left := &FinishInput{Task: "t.1", Abandon: true, Cursor: "chunk/0001-0002"}
+	if _, err := c.Record(t.Context(), RecordInput{Task: task, Key: "t.1", Left: left}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		res, err := c.SweepTasks(t.Context(), SweepInput{})
+		if err != nil || len(res.Orphans) != 1 || res.Orphans[0].Cursor != left.Cursor || len(res.Ended) != 0 {
+			t.Fatalf("sweep: %+v, %v", res, err)
+		}
+	}
+	if res, err := c.SweepTasks(t.Context(), SweepInput{Keep: time.Nanosecond}); err != nil || len(res.Orphans) != 0 {
+		t.Errorf("sweep of what nobody could clean up for too long: %+v, %v", res, err)
+	}
+	if _, err := c.Blobs.Get(t.Context(), orphanKey("t.1")); !fault.Is(err, fault.NotFound) {
+		t.Errorf("it is kept for ever: %v", err)
+	}
+}
+
+// waiting is Waiters in memory. What activates at the registration stands for
+// whoever activates a credential at that very moment.
+type waiting struct {
+	tasks   map[transfer.TaskID]string
+	current transfer.Activation
+	at      func()
+}
+
+func (w *waiting) Await(_ context.Context, owner, domain string, task transfer.TaskID) error {
+	w.tasks[task] = owner + " " + domain
+	if w.at != nil {
+		w.at()
+	}
+	return nil
+}
+
+func (w *waiting) Forget(_ context.Context, task transfer.TaskID) error {
+	delete(w.tasks, task)
+	return nil
+}
+
+func (w *waiting) Activation(context.Context, string, string) (transfer.Activation, error) {
+	if w.current.Fingerprint == "" {
+		return w.current, fault.New(fault.NotFound, "find", "a credential", "there is none")
+	}
+	return w.current, nil
+}
+
+func TestAwait(t *testing.T) {
+	w := &waiting{tasks: map[transfer.TaskID]string{}}
+	c := &Control{Waiters: w}
+	in := AwaitInput{Task: "t", Owner: "ada", Domain: "lab#dtn", Fingerprint: "old"}
+	if res, err := c.Await(t.Context(), in); err != nil || !res.Waiting || res.Fingerprint != "" || w.tasks["t"] != "ada lab#dtn" {
+		t.Errorf("with none: %+v, %v", res, err)
+	}
+	w.at = func() { w.current = transfer.Activation{Fingerprint: "new", Expires: time.Unix(99, 0)} }
+	if res, err := c.Await(t.Context(), in); err != nil || res.Fingerprint != "new" || res.Expires.Unix() != 99 {
+		t.Errorf("activated in between: %+v, %v", res, err)
+	}
+	if err := c.Forget(t.Context(), "t"); err != nil || len(w.tasks) != 0 {
+		t.Errorf("forget: %v, %v", w.tasks, err)
+	}
+	for name, in := range map[string]AwaitInput{"no owner": {Task: "t", Domain: "d"}, "no domain": {Task: "t", Owner: "ada"}} {
+		if res, err := c.Await(t.Context(), in); err != nil || res.Waiting || len(w.tasks) != 0 {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+	}
+	c.Waiters = nil
+	if res, err := c.Await(t.Context(), in); err != nil || res.Waiting {
+		t.Errorf("without waiters: %+v, %v", res, err)
+	}
+	if err := c.Forget(t.Context(), "t"); err != nil {
+		t.Error(err)
 	}
 }

@@ -140,6 +140,9 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 			return err
 		}
 	}
+	if err := c.ends.lasts(time.Now()); err != nil {
+		return err
+	}
 	if err := c.private(); err != nil {
 		return err
 	}
@@ -159,6 +162,18 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 		return nil
 	}
 	return c.inherit(ctx)
+}
+
+// expire stops the attempt at its ledger before a credential ends. Stop ends
+// the watch.
+func (c *copier) expire() (stop func()) {
+	first := c.ends.first()
+	if first == nil {
+		return func() {}
+	}
+	left := time.Until(first.Expires) - expiryMargin
+	t := time.AfterFunc(left, func() { c.block(first.expired(first.Expires)) })
+	return func() { t.Stop() }
 }
 
 // private refuses to relay in the clear what was asked to be encrypted.
@@ -394,6 +409,10 @@ func (c *copier) result() CopyResult {
 		Complete: l.Complete, Files: l.NDone, Bytes: l.Bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
 		Yielded: c.yielded && !l.Complete,
+	}
+	if c.ends != nil {
+		res.SourceCredential = unlike(c.in.Probe.Source.Login, c.ends.src)
+		res.DestinationCredential = unlike(c.in.Probe.Destination.Login, c.ends.dst)
 	}
 	for _, f := range l.Faults {
 		res.NFaults += f.Count

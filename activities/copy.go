@@ -63,6 +63,10 @@ type CopyResult struct {
 	Tuning       transfer.Tuning  `json:"tuning"`                 // as adapted
 	Elapsed      time.Duration    `json:"elapsed"`
 	Yielded      bool             `json:"yielded,omitempty"`
+
+	// The credentials that were used, where they are others than the probe's.
+	SourceCredential      *Login `json:"source_credential,omitempty"`
+	DestinationCredential *Login `json:"destination_credential,omitempty"`
 }
 
 // FailedFile is a file that this copy gave up on.
@@ -150,7 +154,9 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 		if err := c.connect(work, ends); err != nil {
 			c.block(err)
 		} else {
+			stop := c.expire()
 			c.move(work)
+			stop()
 		}
 		if err := c.close(ctx); err != nil {
 			return CopyResult{}, err

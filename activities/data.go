@@ -41,6 +41,7 @@ type Control struct {
 	Blobs      blob.Store
 	Records    Records
 	Notifier   Notifier        // nil: nobody is told
+	Waiters    Waiters         // nil: nobody tells of new credentials; tasks look by trying
 	Namespace  AttributeSource // nil: the namespace has none of our attributes
 	Executions Executions      // nil: SweepTasks finds nothing
 }

@@ -26,7 +26,16 @@ type End struct {
 	Server     string `json:"server,omitempty"`
 	StreamOnly bool   `json:"stream_only,omitempty"`
 	Sessions   int    `json:"sessions,omitempty"` // limit across workers; 0 is none
+	Tasks      int    `json:"tasks,omitempty"`    // the same, of tasks that copy
 	Site       string `json:"site,omitempty"`     // bound to this host: only its workers reach it
+	Login
+}
+
+// Login is with what an end was opened, without its secret.
+type Login struct {
+	Domain      string    `json:"domain,omitempty"` // the record's SecurityDomain
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Expires     time.Time `json:"expires,omitzero"` // zero: not known, or never
 }
 
 // homer is the ability to say what "/~" means. Records may say it as well.
@@ -39,6 +48,7 @@ type place struct {
 	endpoints.Storage
 	rec  endpoints.Record
 	name string // endpoint part
+	Login
 }
 
 // at returns the absolute path of a location at this end.
@@ -87,9 +97,9 @@ func (d *Data) open(ctx context.Context, endpoint, owner, credential string) (*p
 func (d *Data) openRecord(ctx context.Context, rec endpoints.Record, endpoint, owner, credential string) (*place, error) {
 	s, err := d.Endpoints.Open(ctx, rec, owner, credential)
 	if err != nil {
-		return nil, err
+		return nil, ofDomain(rec.SecurityDomain(), "", err)
 	}
-	return &place{Storage: s, rec: rec, name: endpoint}, nil
+	return &place{Storage: s, rec: rec, name: endpoint, Login: loginOf(rec, s)}, nil
 }
 
 // openEnds opens both ends at once.
@@ -112,6 +122,10 @@ func (d *Data) openEnds(ctx context.Context, e Ends) (*pair, error) {
 			return nil, src.err
 		}
 		return nil, dstErr
+	}
+	if err := p.lasts(time.Now()); err != nil {
+		p.Close()
+		return nil, err
 	}
 	return p, nil
 }

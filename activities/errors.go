@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -68,9 +69,13 @@ func toFault(err error, path string, now time.Time) transfer.Fault {
 			path = f.Path
 		}
 	}
-	return transfer.Fault{
+	out := transfer.Fault{
 		Kind: fault.KindOf(err), Message: clip(err.Error()), Path: strings.ToValidUTF8(path, "?"), Time: now, Count: 1,
 	}
+	if c, ok := errors.AsType[*endpoints.CredentialError](err); ok && out.Kind == fault.Credential {
+		out.Domain, out.Fingerprint = strings.ToValidUTF8(c.Domain, "?"), c.Fingerprint
+	}
+	return out
 }
 
 // clip makes text fit a history: short, and valid UTF-8.

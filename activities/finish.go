@@ -140,7 +140,7 @@ func (f *finisher) run(ctx context.Context) error {
 		at = finishCursor{Dirs: true}
 	}
 	if f.in.Abandon {
-		return nil
+		return f.d.Blobs.Delete(ctx, orphanKey(f.in.Task)) // if a sweep has sent us
 	}
 	return f.setDirs(ctx, at)
 }

@@ -25,8 +25,11 @@ func beatWith(ctx context.Context, details func() any) (stop func()) {
 	if !activity.IsActivity(ctx) {
 		return func() {}
 	}
-	// A cancelled activity lives on while it stops at its ledger.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// A cancelled activity lives on while it stops at its ledger. At its end a
+	// heartbeat that has begun comes to its own: the SDK takes one that is given
+	// up for a server that cannot be reached, and cancels the activity.
+	ctx = context.WithoutCancel(ctx)
+	over := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		t := time.NewTicker(beatInterval)
@@ -38,13 +41,13 @@ func beatWith(ctx context.Context, details func() any) (stop func()) {
 				activity.RecordHeartbeat(ctx)
 			}
 			select {
-			case <-ctx.Done():
+			case <-over:
 				return
 			case <-t.C:
 			}
 		}
 	})
-	return func() { cancel(); wg.Wait() }
+	return func() { close(over); wg.Wait() }
 }
 
 // handedOut is when the server gave this attempt out; zero outside of an

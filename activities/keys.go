@@ -25,6 +25,9 @@ import (
 //	tasks/<task>/results/<group>/<page>-<epoch>
 //	tasks/<task>/events/<page>
 //
+// but for orphans/<task>: that the task has ended and has something left to be
+// cleaned up.
+//
 // A run is one execution of an activity. It is in the key wherever a worker
 // that was stopped and continued might otherwise replace what its successor
 // has already handed over.
@@ -127,6 +130,10 @@ func eventsPrefix(id transfer.TaskID) string { return taskKey(id) + "events/" }
 func eventsKey(id transfer.TaskID, page int) string {
 	return fmt.Sprintf("%s%08d", eventsPrefix(id), page)
 }
+
+const orphansPrefix = "orphans/"
+
+func orphanKey(id transfer.TaskID) string { return orphansPrefix + taskElement(id) }
 
 // newRun names one execution of an activity.
 func newRun() string {

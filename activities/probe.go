@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/transfer"
@@ -64,7 +65,7 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 			return out, nil, err
 		}
 		e.facts = transfer.EndFacts{Endpoint: e.name, Kind: e.record.Kind, Site: e.record.Site}
-		*e.seen = End{Kind: e.record.Kind, Sessions: e.record.Limits.Sessions, Site: e.record.Site}
+		*e.seen = End{Kind: e.record.Kind, Sessions: e.record.Limits.Sessions, Tasks: e.record.Limits.Tasks, Site: e.record.Site}
 		out.Elsewhere = out.Elsewhere || e.record.Site != "" && e.record.Site != d.Site
 	}
 	dst, src := ends[0], ends[len(ends)-1]
@@ -85,6 +86,7 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 				*e.opened = opened
 				caps := opened.Caps()
 				e.seen.Kind, e.seen.Server, e.seen.StreamOnly = caps.Kind, caps.Server, caps.StreamOnly
+				e.seen.Login = opened.Login
 			}
 			failed <- err
 		}()
@@ -97,6 +99,9 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 	}
 	if len(errs) > 0 {
 		return fail(errs[0])
+	}
+	if err := p.lasts(time.Now()); err != nil {
+		return fail(err)
 	}
 	if p.src == nil {
 		queue, err := transfer.Queue(dst.facts, dst.facts)

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -15,9 +16,19 @@ type Records interface {
 	Tasks(ctx context.Context, q transfer.TaskQuery) (transfer.Tasks, error)
 }
 
-// Notifier tells the owner of a task how it stands.
+// Notifier tells people of events in the life of a task.
 type Notifier interface {
-	Notify(ctx context.Context, t transfer.Task, to string) error
+	// Notify tells of an event. Of an id that was told already it tells nobody:
+	// whoever calls may do so again, days later too. Without an address in the
+	// notice, the site's map of owners has it, or nobody is told.
+	Notify(ctx context.Context, n transfer.Notice) error
+}
+
+// Addresser is the ability of a Notifier to find people by their names.
+type Addresser interface {
+	// Addressed says whether notices about an owner's tasks that bring no
+	// address would reach anybody.
+	Addressed(owner string) bool
 }
 
 // AttributeSource knows which search attributes the namespace has.
@@ -35,16 +46,27 @@ type RecordInput struct {
 	Page int `json:"page,omitempty"`
 	// Key names the task's blobs; empty is Task.ID.
 	Key transfer.TaskID `json:"key,omitempty"`
+	// Left is what a task could not clean up at its end: sweeps go on with it.
+	Left *FinishInput `json:"left,omitempty"`
 }
 
-// NotifyInput tells somebody how a task stands.
-type NotifyInput struct {
-	Task transfer.Task `json:"task"`
-	To   string        `json:"to"`
+// RecordResult is what a task learns when it is recorded.
+type RecordResult struct {
+	// Addressed: somebody hears of the owner's tasks that name no address.
+	Addressed bool `json:"addressed,omitempty"`
 }
 
 // Record keeps the state of a task, and its events.
-func (c *Control) Record(ctx context.Context, in RecordInput) error {
+func (c *Control) Record(ctx context.Context, in RecordInput) (RecordResult, error) {
+	err := c.record(ctx, in)
+	var out RecordResult
+	if who, ok := c.Notifier.(Addresser); ok {
+		out.Addressed = who.Addressed(in.Task.Owner)
+	}
+	return out, toTemporal(err)
+}
+
+func (c *Control) record(ctx context.Context, in RecordInput) error {
 	key := in.Key
 	if key == "" {
 		key = in.Task.ID
@@ -52,18 +74,24 @@ func (c *Control) Record(ctx context.Context, in RecordInput) error {
 	if len(in.Events) > 0 {
 		err := insist(ctx, patience, func() error { return putLines(ctx, c.Blobs, eventsKey(key, in.Page), in.Events) })
 		if err != nil {
-			return toTemporal(err)
+			return err
 		}
 	}
-	return toTemporal(insist(ctx, patience, func() error { return c.Records.PutTask(ctx, in.Task) }))
+	if in.Left != nil {
+		o := orphan{Task: key, Since: time.Now().UTC(), Finish: in.Left}
+		if err := insist(ctx, patience, func() error { return putOrphan(ctx, c.Blobs, o) }); err != nil {
+			return err
+		}
+	}
+	return insist(ctx, patience, func() error { return c.Records.PutTask(ctx, in.Task) })
 }
 
-// Notify tells the owner of a task how it stands.
-func (c *Control) Notify(ctx context.Context, in NotifyInput) error {
-	if c.Notifier == nil || in.To == "" {
+// Notify tells of an event in the life of a task.
+func (c *Control) Notify(ctx context.Context, n transfer.Notice) error {
+	if c.Notifier == nil {
 		return nil
 	}
-	return toTemporal(c.Notifier.Notify(ctx, in.Task, in.To))
+	return toTemporal(c.Notifier.Notify(ctx, n))
 }
 
 // Attributes returns the search attributes that the namespace has.

@@ -28,11 +28,13 @@ type SweepResult struct {
 	Cursor  string `json:"cursor,omitempty"` // of the next step; empty when all is done
 	Removed int64  `json:"removed,omitempty"`
 
-	// Orphans are tasks whose execution ended without a word: their record
-	// is final now. Run Finish with each, on the queue of its Probe's route,
-	// and Notify with what Ended says.
+	// Orphans are tasks that have ended and may have left names behind: run
+	// Finish with each, on the queue of its Probe's route. It comes up again in
+	// the next sweep until a Finish with it has come to its end.
 	Orphans []FinishInput `json:"orphans,omitempty"`
-	Ended   []NotifyInput `json:"ended,omitempty"`
+	// Ended is what to tell of tasks whose execution ended without a word, with
+	// Notify. The same may come up again.
+	Ended []transfer.Notice `json:"ended,omitempty"`
 }
 
 const (
@@ -43,7 +45,8 @@ const (
 	graceBeforeOrphan = 5 * time.Minute
 )
 
-// SweepTasks ends the records of tasks whose executions were terminated.
+// SweepTasks ends the records of tasks whose executions were terminated, and
+// hands out what is to be cleaned up after those and others.
 func (c *Control) SweepTasks(ctx context.Context, in SweepInput) (SweepResult, error) {
 	res, err := c.sweepTasks(ctx, in)
 	return res, toTemporal(err)
@@ -53,6 +56,11 @@ func (c *Control) sweepTasks(ctx context.Context, in SweepInput) (SweepResult, e
 	var out SweepResult
 	if c.Executions == nil {
 		return out, nil
+	}
+	if in.Cursor == "" {
+		if err := c.sweepOrphans(ctx, in, &out); err != nil {
+			return out, err
+		}
 	}
 	page, err := c.Records.Tasks(ctx, transfer.TaskQuery{
 		Status: []transfer.Status{transfer.Active, transfer.Inactive}, Page: transfer.Page{Token: in.Cursor, Limit: 100},
@@ -75,27 +83,31 @@ func (c *Control) sweepTasks(ctx context.Context, in SweepInput) (SweepResult, e
 		f := transfer.Fault{Kind: fault.Canceled, Message: "the workflow was ended from outside, without a chance to clean up", Time: now}
 		t.Status, t.Phase, t.Completed, t.Fatal, t.Verdict = transfer.Failed, transfer.PhaseDone, now, &f, f.Message
 		t.Paused, t.Progress.Walking = false, false
-		if err := c.Records.PutTask(ctx, t); err != nil {
-			return out, err
-		}
 		facts, found, err := c.facts(ctx, t.ID)
 		if err != nil {
 			return out, err
 		}
-		if !found {
+		if !found { // nothing was begun
+			if err := c.Records.PutTask(ctx, t); err != nil {
+				return out, err
+			}
 			continue
 		}
-		event := transfer.Event{Time: now, Code: transfer.EventFailed, Description: f.Message, Fault: &f}
-		if err := c.appendEvent(ctx, t.ID, event); err != nil {
+		o := orphan{Task: facts.Task, Since: now, Ended: &t, Notify: facts.Notify}
+		if facts.Ends.Source != "" { // a delete task leaves nothing behind
+			o.Finish = &FinishInput{
+				Task: facts.Task, Ends: facts.Ends, Probe: facts.Probe, Options: facts.Options, Abandon: true,
+			}
+		}
+		if o.Events, err = c.eventPages(ctx, facts.Task); err != nil {
 			return out, err
 		}
-		if facts.Ends.Source != "" { // a delete task leaves nothing behind
-			out.Orphans = append(out.Orphans, FinishInput{
-				Task: facts.Task, Ends: facts.Ends, Probe: facts.Probe, Options: facts.Options, Abandon: true,
-			})
+		// Kept before its record is final: from then on nothing else leads here.
+		if err := putOrphan(ctx, c.Blobs, o); err != nil {
+			return out, err
 		}
-		if facts.Notify != "" {
-			out.Ended = append(out.Ended, NotifyInput{Task: t, To: facts.Notify})
+		if err := c.endOrphan(ctx, o, &out); err != nil {
+			return out, err
 		}
 	}
 	// What was ended is no longer in the list, so a page may be skipped over;
@@ -128,21 +140,15 @@ func (c *Control) facts(ctx context.Context, workflow transfer.TaskID) (last Fac
 	return last, found, err
 }
 
-// appendEvent adds an event after all that are kept.
-func (c *Control) appendEvent(ctx context.Context, task transfer.TaskID, e transfer.Event) error {
-	pages := 0
-	err := c.Blobs.List(ctx, eventsPrefix(task), func(string) error { pages++; return nil })
-	if err != nil {
-		return err
-	}
-	return putLines(ctx, c.Blobs, eventsKey(task, pages), []transfer.Event{e})
+func (c *Control) eventPages(ctx context.Context, task transfer.TaskID) (pages int, err error) {
+	err = c.Blobs.List(ctx, eventsPrefix(task), func(string) error { pages++; return nil })
+	return pages, err
 }
 
 // SweepBlobs removes the blobs of tasks that ended long ago, or that nobody
 // knows.
 func (c *Control) SweepBlobs(ctx context.Context, in SweepInput) (SweepResult, error) {
-	stop := beatWith(ctx, func() any { return nil })
-	defer stop()
+	defer beatWith(ctx, func() any { return nil })()
 	res, err := c.sweepBlobs(ctx, in)
 	return res, toTemporal(err)
 }

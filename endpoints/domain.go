@@ -39,6 +39,14 @@ type Expirer interface {
 	Expires() time.Time
 }
 
+// Credentialed is a storage that was opened with a credential that can be told
+// from others.
+type Credentialed interface {
+	// Fingerprint is the credential's, as an Activation has it; empty when
+	// there is none.
+	Fingerprint() string
+}
+
 // CredentialError is in the chain of a Credential error when it is known which
 // credential was tried, or missing. A fault told of an older one than the
 // current is stale, and says nothing of what would happen now.

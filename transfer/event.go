@@ -18,6 +18,7 @@ const (
 	EventUpdated   EventCode = "UPDATED"
 	EventInactive  EventCode = "INACTIVE"
 	EventActivated EventCode = "ACTIVATED"
+	EventExpiring  EventCode = "EXPIRING" // a credential ends before the task will
 	EventSucceeded EventCode = "SUCCEEDED"
 	EventFailed    EventCode = "FAILED"
 	EventCanceled  EventCode = "CANCELED"

@@ -37,6 +37,17 @@ func (p Progress) WithRate(start, now time.Time) Progress {
 	return p
 }
 
+// Outlasts says whether what is left takes longer than until end, at the rate
+// since start. The first percent and the first minute are too little to tell
+// from; a zero end never comes.
+func (p Progress) Outlasts(start, now, end time.Time) bool {
+	moved := p.BytesDone + p.BytesInFlight
+	if end.IsZero() || moved <= 0 || moved < p.Bytes/100 && now.Sub(start) < time.Minute {
+		return false
+	}
+	return now.Add(ETA(p.Bytes-moved, Rate(moved, now.Sub(start)))).After(end)
+}
+
 // Percent is how much is done, 0 to 100, in bytes or, where there are none, in
 // files. It reaches 100 only when every file is done.
 func (p Progress) Percent() int {

@@ -85,6 +85,10 @@ type Fault struct {
 	Path    string     `json:"path,omitempty"`
 	Time    time.Time  `json:"time,omitzero"`
 	Count   int64      `json:"count,omitempty"`
+
+	// Of a Credential fault, as far as it is known: see endpoints.CredentialError.
+	Domain      string `json:"domain,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // Chunk is a group of files of like size that one copy activity moves with

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -46,9 +45,14 @@ type Config struct {
 	Leases    activities.Leases   // data and site
 	Records   activities.Records  // control
 	Notifier  activities.Notifier // control; nil: nobody is told
+	Waiters   activities.Waiters  // control; nil: tasks that wait for a credential look by trying
 
 	Identity string // of this process, for leases and logs; unique
 	Site     string // this host's name among sites
+
+	// Only, when not empty, is the id of the one task whose activities are run.
+	// It is for a worker with more rights than its queue asks for.
+	Only transfer.TaskID
 
 	// Copies is how many chunks are copied at once, for each of the data roles,
 	// and Steps how many other activities beside them; 0 is 16 and 4. Control is
@@ -205,7 +209,6 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 	options := worker.Options{
 		Identity:          c.Identity,
 		WorkerStopTimeout: c.Drain,
-		Interceptors:      []interceptor.WorkerInterceptor{&heartbeats{}},
 		OnFatalError: func(err error) {
 			select {
 			case p.failed <- fault.Wrap(fault.Internal, "serve", "role "+string(r), err):
@@ -226,11 +229,14 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		workflows.Register(w, workflows.Site{Deadline: c.Deadline})
 		names := service.NewNamespace(c.Client, "")
 		w.RegisterActivity(&activities.Control{
-			Blobs: c.Blobs, Records: c.Records, Notifier: c.Notifier, Namespace: names, Executions: names,
+			Blobs: c.Blobs, Records: c.Records, Notifier: c.Notifier, Waiters: c.Waiters, Namespace: names, Executions: names,
 		})
 		return w, workflows.RegisterNexus(w)
 	}
 	options.DisableWorkflowWorker = true
+	if c.Only != "" {
+		options.Interceptors = append(options.Interceptors, &alone{task: c.Only})
+	}
 	// One queue has one number: with nothing else to do, copies take all of it.
 	options.MaxConcurrentActivityExecutionSize = c.Copies + c.Steps
 	// An eager activity goes past the queue, and so past the fairness among

@@ -107,7 +107,7 @@ func (r *run) verdict(ctx workflow.Context) string {
 	case t.Paused:
 		return "paused; it goes on when told to resume"
 	case t.Status == transfer.Inactive:
-		return "waiting for a credential: " + r.Hold.Fault.Message
+		return r.waitingFor()
 	case workflow.Now(ctx).Before(r.Hold.Until):
 		return fmt.Sprintf("waiting until %s after attempt %d: %s",
 			r.Hold.Until.UTC().Format(time.TimeOnly), r.Hold.Tries, r.Hold.Fault.Message)
@@ -226,11 +226,12 @@ func (r *run) keepRecord(ctx workflow.Context, now bool) {
 	}
 	lctx := workflow.WithLocalActivityOptions(ctx, localOptions("record"))
 	in := r.recordInput(ctx)
-	if err := workflow.ExecuteLocalActivity(lctx, control.Record, in).Get(ctx, nil); err != nil {
+	var res activities.RecordResult
+	if err := workflow.ExecuteLocalActivity(lctx, control.Record, in).Get(ctx, &res); err != nil {
 		workflow.GetLogger(ctx).Warn("the task could not be recorded", "error", err)
 		return
 	}
-	r.recorded(ctx, len(in.Events))
+	r.recorded(ctx, len(in.Events), res)
 	r.publish(ctx) // lists show how far it is
 }
 
@@ -239,16 +240,17 @@ func (r *run) keepRecord(ctx workflow.Context, now bool) {
 func (r *run) keepFinalRecord(ctx workflow.Context) {
 	in := r.recordInput(ctx)
 	lctx := workflow.WithLocalActivityOptions(ctx, localOptions("final record"))
-	err := workflow.ExecuteLocalActivity(lctx, control.Record, in).Get(ctx, nil)
+	var res activities.RecordResult
+	err := workflow.ExecuteLocalActivity(lctx, control.Record, in).Get(ctx, &res)
 	if err != nil {
 		actx := workflow.WithActivityOptions(ctx, controlOptions("final record"))
-		err = workflow.ExecuteActivity(actx, control.Record, in).Get(ctx, nil)
+		err = workflow.ExecuteActivity(actx, control.Record, in).Get(ctx, &res)
 	}
 	if err != nil {
 		workflow.GetLogger(ctx).Error("the end of the task could not be recorded; the sweep will find it", "error", err)
 		return
 	}
-	r.recorded(ctx, len(in.Events))
+	r.recorded(ctx, len(in.Events), res)
 }
 
 func (r *run) recordInput(ctx workflow.Context) activities.RecordInput {
@@ -256,11 +258,11 @@ func (r *run) recordInput(ctx workflow.Context) activities.RecordInput {
 	if task.Completed.IsZero() {
 		task.AsOf = workflow.Now(ctx)
 	}
-	return activities.RecordInput{Task: task, Events: slices.Clone(r.Events), Page: r.EventPage, Key: r.Key}
+	return activities.RecordInput{Task: task, Events: slices.Clone(r.Events), Page: r.EventPage, Key: r.Key, Left: r.left}
 }
 
-func (r *run) recorded(ctx workflow.Context, events int) {
-	r.Recorded = workflow.Now(ctx)
+func (r *run) recorded(ctx workflow.Context, events int, res activities.RecordResult) {
+	r.Recorded, r.Addressed = workflow.Now(ctx), res.Addressed
 	if events > 0 {
 		r.Events = slices.Delete(r.Events, 0, events)
 		r.EventPage++
@@ -276,23 +278,4 @@ func controlOptions(summary string) workflow.ActivityOptions {
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 		Summary:                summary,
 	}
-}
-
-// tell sends word to the owner without waiting for it to arrive; a run waits
-// for its errands before it ends.
-func (r *run) tell(ctx workflow.Context) {
-	to := r.notify()
-	if to == "" {
-		return
-	}
-	in := activities.NotifyInput{Task: r.brief(ctx), To: to}
-	r.errands++
-	actx, _ := workflow.NewDisconnectedContext(workflow.WithActivityOptions(ctx, controlOptions("mail to the owner")))
-	workflow.GoNamed(actx, "mail", func(actx workflow.Context) {
-		if err := workflow.ExecuteActivity(actx, control.Notify, in).Get(actx, nil); err != nil {
-			workflow.GetLogger(actx).Error("the owner could not be told", "error", err)
-		}
-		r.errands--
-		r.nudges++
-	})
 }

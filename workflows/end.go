@@ -24,10 +24,11 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 		r.abandon(dctx)
 	}
 	r.conclude(dctx, err)
-	r.tell(dctx)
+	r.forget(dctx)
+	r.tellEnd(dctx)
 	r.keepFinalRecord(dctx)
 	r.publish(dctx)
-	quiet := func() bool { return r.errands == 0 && workflow.AllHandlersFinished(dctx) }
+	quiet := func() bool { return len(r.Telling) == 0 && workflow.AllHandlersFinished(dctx) }
 	if !quiet() { // spares the timer where nobody is told
 		_, _ = workflow.AwaitWithTimeout(dctx, r.Policies.Cleanup, quiet)
 	}
@@ -41,10 +42,14 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	return transfer.Task{}, temporal.NewNonRetryableApplicationError(task.Fatal.Message, ErrorTaskFailed, nil, task)
 }
 
-// continueAsNew hands the state to a new run. Nothing is in flight, and what
-// the handlers were told before the last moment is in the state.
+// continueAsNew hands the state to a new run. Nothing is in flight but
+// notices, which the new run sends again, and what the handlers were told
+// before the last moment is in the state.
 func (r *run) continueAsNew(ctx workflow.Context, workflowType string) error {
-	if err := workflow.Await(ctx, func() bool { return r.errands == 0 && workflow.AllHandlersFinished(ctx) }); err != nil {
+	if r.giveUpErrands != nil {
+		r.giveUpErrands()
+	}
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return err
 	}
 	r.keepRecord(ctx, false)
@@ -86,7 +91,7 @@ func (r *run) conclude(ctx workflow.Context, err error) {
 }
 
 // abandon removes what a failed task leaves half done, for some minutes at
-// most; what then remains is in the sweep's hands.
+// most; what then remains is in the sweep's hands, by the final record.
 func (r *run) abandon(ctx workflow.Context) {
 	if r.Delete != nil || (!r.MustSettle && r.Copied.IsZero()) {
 		return // nothing was begun
@@ -94,6 +99,8 @@ func (r *run) abandon(ctx workflow.Context) {
 	until := workflow.Now(ctx).Add(r.Policies.Cleanup)
 	r.Cursor = ""
 	for {
+		in := r.finishInput(true)
+		r.left = &in
 		left := until.Sub(workflow.Now(ctx))
 		if left <= 0 {
 			return
@@ -101,7 +108,7 @@ func (r *run) abandon(ctx workflow.Context) {
 		opts := stepOptions(r.firstQueue(), r.Ends.Owner, "clean up")
 		opts.ScheduleToCloseTimeout = left
 		var res activities.FinishResult
-		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Finish, r.finishInput(true)).Get(ctx, &res)
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Finish, in).Get(ctx, &res)
 		if err != nil {
 			r.fault(ctx, faultOf(ctx, err), "")
 			return
@@ -114,7 +121,12 @@ func (r *run) abandon(ctx workflow.Context) {
 				return
 			}
 		}
+		if res.Blocked != nil && r.since(ctx, changeSuspension) {
+			r.fault(ctx, *res.Blocked, "")
+			return
+		}
 		if r.Cursor = res.Cursor; res.Cursor == "" && res.Wait == 0 {
+			r.left = nil
 			return
 		}
 	}

@@ -24,7 +24,7 @@ func (r *run) listen(ctx workflow.Context) error {
 		{TellPause, "stop copying at the next safe point, and wait", r.pause},
 		{TellResume, "go on after a pause", r.resume},
 		{TellCancel, "stop for good and clean up", r.cancel},
-		{TellCredentialRenewed, "look again whether the credentials work", r.credentialRenewed},
+		{TellCredentialRenewed, "try again whether the credentials work", r.credentialRenewed},
 	} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, h.name,
 			func(ctx workflow.Context) error { h.obey(ctx); return nil },
@@ -126,7 +126,7 @@ func (r *run) cancel(workflow.Context) {
 }
 
 func (r *run) credentialRenewed(workflow.Context) {
-	r.renewed = r.Task.Status == transfer.Inactive
+	r.Renewed = r.Renewed || r.suspended()
 	r.nudges++
 }
 

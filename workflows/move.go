@@ -32,7 +32,7 @@ func (r *run) move(ctx workflow.Context) error {
 				return err
 			}
 			continue
-		case r.Task.Status == transfer.Inactive || r.Probe == nil:
+		case r.suspended() || r.Probe == nil:
 			r.land(ctx)
 			r.keepRecord(ctx, true)
 			if err := r.activate(ctx); err != nil {
@@ -104,6 +104,7 @@ func (r *run) startWalk(ctx workflow.Context) {
 
 // walked takes over what a step of the walk found.
 func (r *run) walked(ctx workflow.Context, res activities.WalkResult) {
+	r.moved()
 	p := r.Task.Progress.Add(res.Found)
 	for _, c := range res.Chunks {
 		r.Work = append(r.Work, &Work{Chunk: c})
@@ -268,12 +269,15 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	for _, f := range res.Faults {
 		r.fault(ctx, f, w.Chunk.ID)
 	}
+	r.seen(res)
 	if grew {
 		w.Blocks = 0
+		r.moved()
 		if res.Blocked == nil {
 			r.progressed(ctx)
 		}
 	}
+	r.foresee(ctx)
 	switch {
 	case res.Complete:
 		state := ChunkDone

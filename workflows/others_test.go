@@ -155,7 +155,7 @@ func TestSweep(t *testing.T) {
 			return activities.SweepResult{
 				Cursor:  "more",
 				Orphans: []activities.FinishInput{{Task: "gone", Probe: probed(""), Abandon: true}},
-				Ended:   []activities.NotifyInput{{Task: task, To: "ada@example.org"}},
+				Ended:   []transfer.Notice{{ID: "x-failed", Kind: transfer.NoticeFailed, Task: task, To: "ada@example.org"}},
 			}, nil
 		}
 		return activities.SweepResult{}, nil

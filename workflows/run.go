@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -27,12 +28,15 @@ type run struct {
 	yield    workflow.CancelFunc
 	flights  int  // copies in flight
 	walking  bool // a walk step is in flight
-	errands  int  // mails in flight
 	retuning bool // the tuning was changed: yield and start anew
-	renewed  bool // a credential was renewed while we waited for one
 	fatal    *failure
 	nudges   int // grows whenever something happened that a waiting coroutine should look at
-	alarm    struct {
+
+	errands       workflow.Context // of the notices in flight; nil before the first
+	giveUpErrands workflow.CancelFunc
+	left          *activities.FinishInput // what could not be cleaned up
+
+	alarm struct {
 		at   time.Time
 		stop workflow.CancelFunc
 	}
@@ -137,7 +141,7 @@ func (r *run) wakeAt(ctx workflow.Context, at time.Time) {
 }
 
 // gate waits until something new may be begun: no pause, no backoff. While a
-// credential is missing it lets a look through every so often.
+// credential is missing it lets a try through every so often.
 func (r *run) gate(ctx workflow.Context) error {
 	for {
 		if err := r.interrupted(ctx); err != nil {
@@ -149,11 +153,16 @@ func (r *run) gate(ctx workflow.Context) error {
 			if err := r.await(ctx, time.Time{}, func() bool { return !r.Task.Paused }, r.interrupted); err != nil {
 				return err
 			}
-		case r.Task.Status == transfer.Inactive:
-			until := now.Add(r.Policies.Look)
-			err := r.await(ctx, until, func() bool { return r.renewed || r.Task.Paused }, r.interrupted)
+		case len(r.Wanted) > 0:
+			err := r.suspend(ctx)
 			if err != nil || !r.Task.Paused {
-				r.renewed = false
+				return err
+			}
+		case r.Task.Status == transfer.Inactive: // before changeSuspension
+			until := now.Add(r.Policies.Look)
+			err := r.await(ctx, until, func() bool { return r.Renewed || r.Task.Paused }, r.interrupted)
+			if err != nil || !r.Task.Paused {
+				r.Renewed = false
 				return err
 			}
 		case now.Before(r.Hold.Until):
@@ -176,6 +185,7 @@ func (r *run) insist(ctx workflow.Context, step func() error) error {
 		}
 		err := step()
 		if err == nil {
+			r.activated(ctx)
 			r.progressed(ctx)
 			return nil
 		}
@@ -210,6 +220,9 @@ func (r *run) do(ctx workflow.Context, queue, summary string, activity, in, out 
 
 // progressed forgets a hold: what was wrong has passed.
 func (r *run) progressed(ctx workflow.Context) {
+	if r.suspended() && r.since(ctx, changeSuspension) {
+		return // what got done was begun before: it says nothing of the credential
+	}
 	r.Hold = Hold{}
 	if r.Task.Status != transfer.Inactive {
 		return
@@ -253,6 +266,10 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 	})
 	switch answer.Action {
 	case transfer.Suspend:
+		if r.since(ctx, changeSuspension) {
+			r.want(f)
+			return 0, nil
+		}
 		if r.Task.Status == transfer.Inactive { // each look finds the same: say it once
 			r.Task.LastFault = &f
 			return 0, nil
@@ -261,14 +278,15 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 		r.Task.Status = transfer.Inactive
 		r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: "waiting for a credential: " + f.Message})
 		r.publish(ctx)
-		r.tell(ctx)
+		r.Suspensions++
+		r.tell(ctx, transfer.NoticeInactive, strconv.Itoa(r.Suspensions))
 		return 0, nil
 	case transfer.Again, transfer.Wait:
 		r.fault(ctx, f, "")
 		r.Hold.Until = now.Add(answer.Delay)
 		if answer.Action == transfer.Wait && (r.Told.IsZero() || now.Sub(r.Told) >= tellAgain) {
 			r.Told = now
-			r.tell(ctx)
+			r.tell(ctx, transfer.NoticeWaiting, strconv.FormatInt(now.Unix(), 10))
 		}
 		return answer.Delay, nil
 	}

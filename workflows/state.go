@@ -47,6 +47,10 @@ type State struct {
 	AskedSearch bool                    `json:"asked_search,omitempty"`
 	Canceled    bool                    `json:"canceled,omitempty"` // by update or signal
 	Runs        int                     `json:"runs,omitempty"`
+
+	Suspension
+	Addressed bool              `json:"addressed,omitempty"` // somebody hears of the owner's tasks that name no address
+	Telling   []transfer.Notice `json:"telling,omitempty"`   // notices that have not arrived yet
 }
 
 // Walk is how far the walk has come.

@@ -15,7 +15,7 @@ type SweepInput struct {
 
 // SweepResult is what a sweep did.
 type SweepResult struct {
-	Ended   int   `json:"ended"`   // tasks whose execution had ended without a word
+	Ended   int   `json:"ended"`   // tasks that had something left to be cleaned up
 	Removed int64 `json:"removed"` // blobs
 	Strays  int64 `json:"strays"`  // temporary names at destinations
 }
@@ -57,9 +57,8 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
 	}
 }
 
-// settleOrphan removes the temporary names of a terminated task, with what
-// time it needs and one try: the next sweep does not come back to it, and its
-// end is recorded in any case.
+// settleOrphan removes what a task has left behind, with what time it needs
+// and one try: the next sweep comes back to it.
 func settleOrphan(ctx workflow.Context, in activities.FinishInput) (strays int64) {
 	for {
 		var res activities.FinishResult
@@ -70,7 +69,7 @@ func settleOrphan(ctx workflow.Context, in activities.FinishInput) (strays int64
 		opts := stepOptions(queue, in.Ends.Owner, "clean up after "+string(in.Task))
 		opts.ScheduleToCloseTimeout = 10 * time.Minute
 		if err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Finish, in).Get(ctx, &res); err != nil {
-			workflow.GetLogger(ctx).Warn("a terminated task could not be cleaned up", "task", in.Task, "error", err)
+			workflow.GetLogger(ctx).Warn("a task that has ended could not be cleaned up", "task", in.Task, "error", err)
 			return strays
 		}
 		strays += res.Strays

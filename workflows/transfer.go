@@ -96,6 +96,9 @@ func (r *run) transfer(ctx workflow.Context) error {
 // does show.
 func (r *run) begin(ctx workflow.Context) {
 	r.askAttributes(ctx)
+	for _, n := range r.Telling {
+		r.send(ctx, n)
+	}
 	if r.Runs == 1 {
 		r.event(ctx, transfer.Event{Code: transfer.EventStarted, Description: Summary(r.Task)})
 	}
@@ -251,7 +254,9 @@ func (r *run) deleteStep(ctx workflow.Context, in activities.DeleteInput) (curso
 		if err := r.do(ctx, r.Probe.Route.Queue, "delete", data.Delete, in, &res); err != nil {
 			return err
 		}
-		r.Task.Progress.Deleted += res.Deleted
+		if r.Task.Progress.Deleted += res.Deleted; res.Deleted > 0 {
+			r.moved()
+		}
 		for _, f := range res.Faults {
 			r.fault(ctx, f, "")
 		}
@@ -302,6 +307,9 @@ func (r *run) finish(ctx workflow.Context) (again bool, err error) {
 		}
 		for _, c := range res.Redo {
 			r.Work = append(r.Work, &Work{Chunk: c})
+			// What was counted as done turned out not to be.
+			r.Task.Progress.FilesDone = max(0, r.Task.Progress.FilesDone-c.Files)
+			r.Task.Progress.BytesDone = max(0, r.Task.Progress.BytesDone-c.Bytes)
 			again = true
 		}
 		if again {

@@ -30,7 +30,9 @@ type world struct {
 	deletes  []activities.DeleteInput
 	finishes []activities.FinishInput
 	records  []activities.RecordInput
-	mails    []activities.NotifyInput
+	mails    []transfer.Notice
+	awaits   []activities.AwaitInput
+	forgets  int
 
 	// What the activities answer; n counts the calls from 1. Nil is the
 	// ordinary good answer.
@@ -40,6 +42,8 @@ type world struct {
 	copy    func(n int, in activities.CopyInput) (activities.CopyResult, error)
 	delete  func(n int, in activities.DeleteInput) (activities.DeleteResult, error)
 	finish  func(n int, in activities.FinishInput) (activities.FinishResult, error)
+	await   func(n int, in activities.AwaitInput) (activities.AwaitResult, error)
+	notify  func(transfer.Notice) error
 
 	browse     func(activities.BrowseInput) (activities.BrowseResult, error)
 	read       func(activities.ReadInput) (activities.ReadResult, error)
@@ -48,6 +52,7 @@ type world struct {
 
 	site       Site
 	attributes []string
+	addressed  bool
 	copyTime   time.Duration
 }
 
@@ -152,17 +157,39 @@ func (p *players) Read(_ context.Context, in activities.ReadInput) (activities.R
 	return p.w.read(in)
 }
 
-func (p *players) Record(_ context.Context, in activities.RecordInput) error {
+func (p *players) Record(_ context.Context, in activities.RecordInput) (activities.RecordResult, error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	p.w.records = append(p.w.records, in)
+	return activities.RecordResult{Addressed: p.w.addressed}, nil
+}
+
+func (p *players) Notify(_ context.Context, in transfer.Notice) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if p.w.notify != nil {
+		if err := p.w.notify(in); err != nil {
+			return err
+		}
+	}
+	p.w.mails = append(p.w.mails, in)
 	return nil
 }
 
-func (p *players) Notify(_ context.Context, in activities.NotifyInput) error {
+func (p *players) Await(_ context.Context, in activities.AwaitInput) (activities.AwaitResult, error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.w.mails = append(p.w.mails, in)
+	p.w.awaits = append(p.w.awaits, in)
+	if p.w.await != nil {
+		return p.w.await(len(p.w.awaits), in)
+	}
+	return activities.AwaitResult{}, nil
+}
+
+func (p *players) Forget(context.Context, transfer.TaskID) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.forgets++
 	return nil
 }
 

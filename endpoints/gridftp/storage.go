@@ -43,6 +43,8 @@ var (
 	_ endpoints.Linker      = (*Storage)(nil)
 	_ endpoints.ThirdParty  = (*Storage)(nil)
 	_ endpoints.Expirer     = (*Storage)(nil)
+
+	_ endpoints.Credentialed = (*Storage)(nil)
 )
 
 // Caps tells what the server can do.
@@ -54,6 +56,14 @@ func (s *Storage) Expires() time.Time {
 		return time.Time{}
 	}
 	return s.config.Credential.NotAfter()
+}
+
+// Fingerprint implements endpoints.Credentialed.
+func (s *Storage) Fingerprint() string {
+	if s.config.Credential == nil {
+		return ""
+	}
+	return s.config.Credential.Fingerprint()
 }
 
 // learn finds out what the server can do.

@@ -1,0 +1,87 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/gridferry/gridferry/blob"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// orphan is a task without a workflow that has something left to be done. It
+// is kept until that is done: each step may be lost with its worker.
+type orphan struct {
+	Task   transfer.TaskID `json:"task"` // the key of its blobs
+	Since  time.Time       `json:"since"`
+	Finish *FinishInput    `json:"finish,omitempty"` // to be run to its end, which removes the orphan
+	Ended  *transfer.Task  `json:"ended,omitempty"`  // as it is to be recorded; nil when it was
+	Events int             `json:"events,omitempty"` // number of the page for the event of its end
+	Notify string          `json:"notify,omitempty"`
+}
+
+func putOrphan(ctx context.Context, blobs blob.Store, o orphan) error {
+	return putLines(ctx, blobs, orphanKey(o.Task), []orphan{o})
+}
+
+// tellFor is how long sweeps tell of an orphan's end again. The first did, but
+// when it was lost in the middle.
+const tellFor = time.Hour
+
+// sweepOrphans takes up what earlier sweeps, or tasks at their end, have left.
+func (c *Control) sweepOrphans(ctx context.Context, in SweepInput, out *SweepResult) error {
+	keep := in.Keep
+	if keep <= 0 {
+		keep = defaultKeep
+	}
+	var keys []string
+	err := c.Blobs.List(ctx, orphansPrefix, func(key string) error {
+		keys = append(keys, key)
+		return nil
+	})
+	for _, key := range keys {
+		o, err := getOne[orphan](ctx, c.Blobs, key)
+		if fault.Is(err, fault.NotFound) {
+			continue // done meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		age := time.Since(o.Since)
+		if age > keep || o.Finish == nil && age > tellFor {
+			if err := c.Blobs.Delete(ctx, key); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := c.endOrphan(ctx, o, out); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// endOrphan records the end of a task, which does nothing the second time, and
+// hands out what else there is to be done for it.
+func (c *Control) endOrphan(ctx context.Context, o orphan, out *SweepResult) error {
+	if o.Finish != nil {
+		out.Orphans = append(out.Orphans, *o.Finish)
+	}
+	if o.Ended == nil || time.Since(o.Since) > tellFor {
+		return nil
+	}
+	t := *o.Ended
+	event := transfer.Event{Time: t.Completed, Code: transfer.EventFailed, Description: t.Verdict, Fault: t.Fatal}
+	if err := putLines(ctx, c.Blobs, eventsKey(o.Task, o.Events), []transfer.Event{event}); err != nil {
+		return err
+	}
+	if err := c.Records.PutTask(ctx, t); err != nil {
+		return err
+	}
+	if addressed, ok := c.Notifier.(Addresser); o.Notify != "" || ok && addressed.Addressed(t.Owner) {
+		out.Ended = append(out.Ended, transfer.Notice{
+			ID: transfer.NoticeID(o.Task, transfer.NoticeFailed, ""), Kind: transfer.NoticeFailed, Task: t, To: o.Notify,
+		})
+	}
+	return nil
+}
