@@ -47,8 +47,8 @@ func (e *Error) Error() string {
 	switch {
 	case e.Words != "":
 		fmt.Fprintf(&b, "%s (the server says: %s)", e.Refusal, e.Words)
-	case e.Err != nil && e.Refusal == Expired:
-		// The cause says it at length.
+	case e.Err != nil && (e.Refusal == Expired || e.Refusal == Misused):
+		// The cause says it all.
 		b.WriteString(e.Err.Error())
 	case e.Err != nil:
 		fmt.Fprintf(&b, "%s: %s", e.Refusal, e.Err)

@@ -95,10 +95,10 @@ func parseRequest(text []byte) (*request, error) {
 			}
 			return nil
 		case "PASSPHRASE":
-			q.passphrase = bytes.Clone(value)
+			q.passphrase = append(q.passphrase, value...)
 			return nil
 		case "NEW_PHRASE":
-			q.newPassphrase = bytes.Clone(value)
+			q.newPassphrase = append(q.newPassphrase, value...)
 			return nil
 		case "COMMAND", "LIFETIME":
 			n, err := strconv.ParseUint(string(value), 10, 31)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +14,12 @@ import (
 )
 
 const (
-	recordHeader = 5                // RFC 8446, 5.1: type, version, length
-	maxRecord    = 1<<14 + 2048     // RFC 5246, 6.2.3
-	defaultLimit = 30 * time.Second // of one step of a conversation
+	maxToken     = 256 << 10    // that gsi is asked to wrap at once
+	recordHeader = 5            // RFC 8446, 5.1: type, version, length
+	maxRecord    = 1<<14 + 2048 // RFC 5246, 6.2.3
+
+	recordLowest, recordHighest = 20, 24           // its types
+	defaultLimit                = 30 * time.Second // of one step of a conversation
 )
 
 // A records is a socket as gsi's handshake wants it, and the stream above the
@@ -50,7 +54,7 @@ func (r *records) ReadToken() ([]byte, error) {
 		return nil, r.spoken(token)
 	}
 	n := int(token[3])<<8 | int(token[4])
-	if n > maxRecord {
+	if token[0] < recordLowest || token[0] > recordHighest || token[1] != 3 || n > maxRecord {
 		return nil, malformed("it sent %.8q, which is no TLS", token)
 	}
 	token = append(token, make([]byte, n)...)
@@ -121,13 +125,19 @@ func (r *records) record() ([]byte, error) {
 	return plain, nil
 }
 
-// send writes one message.
+// send writes one message, in more than one token when it is long: trust roots
+// can be.
 func (r *records) send(message []byte) error {
-	token, err := r.session.Wrap(message)
-	if err != nil {
-		return err
+	for part := range slices.Chunk(message, maxToken) {
+		token, err := r.session.Wrap(part)
+		if err != nil {
+			return err
+		}
+		if err := r.WriteToken(token); err != nil {
+			return err
+		}
 	}
-	return r.WriteToken(token)
+	return nil
 }
 
 // cutOff ends the conversation when ctx does. The function returned must be
