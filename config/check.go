@@ -44,6 +44,7 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k.web("temporal.ui", c.Temporal.UI)
 	k.gridftp(c.GridFTP)
 	k.notify(c.Notify)
+	k.api(c.API)
 	for _, name := range slices.Sorted(maps.Keys(c.Endpoints)) {
 		k.endpoint(name, c.Endpoints[name], record)
 	}

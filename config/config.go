@@ -38,6 +38,7 @@ type Config struct {
 	Health      Listener    `yaml:"health"`
 	GridFTP     GridFTP     `yaml:"gridftp"`
 	Notify      Notify      `yaml:"notify"`
+	API         API         `yaml:"api"`
 
 	// Endpoints by name ("user#dtn"), until a registry holds them.
 	Endpoints map[string]endpoints.Record `yaml:"endpoints"`
@@ -146,6 +147,17 @@ const CredentialEnv = "env"
 // defaultDeadline is of tasks that name none.
 const defaultDeadline = 7 * 24 * time.Hour
 
+// dataDir is the default of Config.DataDir.
+func dataDir(env func(string) string) string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/gridferry"
+	}
+	if state := env("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "gridferry")
+	}
+	return filepath.Join(env("HOME"), ".local/state/gridferry")
+}
+
 // fill sets what the files left out.
 func (c *Config) fill(env func(string) string) {
 	set := func(s *string, value string) {
@@ -153,13 +165,8 @@ func (c *Config) fill(env func(string) string) {
 			*s = value
 		}
 	}
-	if os.Geteuid() == 0 {
-		set(&c.DataDir, "/var/lib/gridferry")
-	} else if state := env("XDG_STATE_HOME"); state != "" {
-		set(&c.DataDir, filepath.Join(state, "gridferry"))
-	} else {
-		set(&c.DataDir, filepath.Join(env("HOME"), ".local/state/gridferry"))
-	}
+	set(&c.DataDir, dataDir(env))
+	c.fillAPI(env)
 	set(&c.Store.Path, filepath.Join(c.DataDir, "store.db"))
 	set(&c.Blobs.Dir, filepath.Join(c.DataDir, "blobs"))
 	if name, err := os.Hostname(); err == nil {
