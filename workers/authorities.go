@@ -2,41 +2,51 @@ package workers
 
 import (
 	"sync"
-	"time"
 
+	"github.com/gridferry/gridferry/config"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
 
-// trustFor is how long the authorities that were read are believed before the
-// directory is read again. Pooled sessions serve one reading of it only, so
-// it is not short.
-const trustFor = 10 * time.Minute
-
-// authorities are those of the trust directory, as last read.
+// authorities are those of the trust directory that the configuration names.
+// Pooled sessions belong to one reading of it, so it is the same one until the
+// directory's content is another.
 type authorities struct {
-	mu    sync.Mutex
-	trust *gsi.Trust
-	dir   string
-	at    time.Time
+	mu      sync.Mutex
+	dir     *gsi.TrustDir
+	path    string
+	options gsi.TrustOptions
 }
 
-func (a *authorities) read(dir string, now time.Time) (*gsi.Trust, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.trust != nil && a.dir == dir && now.Sub(a.at) < trustFor {
-		return a.trust, nil
-	}
-	t, err := gsi.LoadTrust(dir)
+func (a *authorities) read(c *config.Config) (*gsi.Trust, error) {
+	t, err := a.of(c).Trust()
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Credential, Op: "read the authorities in", Path: dir, Err: err, Hint: "set trust_dir or X509_CERT_DIR on the worker"}
+		return nil, &fault.Error{Kind: fault.Credential, Op: "read the authorities in", Path: c.TrustDir, Err: err, Hint: "set trust_dir or X509_CERT_DIR on the worker"}
 	}
-	a.trust, a.dir, a.at = t, dir, now
 	return t, nil
 }
 
-func (a *authorities) forget() {
+func (a *authorities) of(c *config.Config) *gsi.TrustDir {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.trust = nil
+	if options := TrustOptions(c.Trust); a.dir == nil || a.path != c.TrustDir || a.options != options {
+		a.dir, a.path, a.options = gsi.NewTrustDir(c.TrustDir, options), c.TrustDir, options
+	}
+	return a.dir
+}
+
+// TrustOptions is what the configuration says of a trust directory.
+func TrustOptions(c config.Trust) gsi.TrustOptions {
+	return gsi.TrustOptions{AllowExpiredCRL: c.AllowExpiredCRL, AllowMissingPolicy: c.AllowMissingSigningPolicy}
+}
+
+// Expiries lists the ends of what the authorities that this opener believes
+// come with. It is empty where there is no trust directory, which only matters
+// to who needs one.
+func (o *Opener) Expiries() []gsi.Expiry {
+	t, err := o.authorities.of(o.config.Load()).Trust()
+	if err != nil {
+		return nil
+	}
+	return t.Expiries()
 }

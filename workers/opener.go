@@ -70,7 +70,6 @@ func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
 // Reload takes another configuration. What is open stays as it is.
 func (o *Opener) Reload(c *config.Config) error {
 	o.config.Store(c)
-	o.authorities.forget()
 	return nil
 }
 
@@ -231,7 +230,7 @@ func (o *Opener) identity(rec endpoints.Record, owner, credential string) (gridf
 		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: credential,
 			Err: fmt.Errorf("it expired at %s", end.UTC().Format(time.RFC3339)), Hint: "renew it where the worker finds it"}
 	}
-	id.Trust, err = o.authorities.read(o.config.Load().TrustDir, o.now())
+	id.Trust, err = o.authorities.read(o.config.Load())
 	return id, err
 }
 
