@@ -18,23 +18,29 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
+// Sender sends requests to the service, as api.Client does: a reply that is not
+// a success is an error of its kind.
+type Sender interface {
+	Send(ctx context.Context, method, path string, body io.Reader, contentType string) (*http.Response, error)
+}
+
+var _ Sender = (*api.Client)(nil)
+
 // Client is a worker's side of the door. It is safe for many goroutines. What
 // the service or the way there refuses for a moment it tries again for some
 // seconds: a daemon that restarts is not worth a fault.
 type Client struct {
-	base string
-	http *http.Client
-	task transfer.TaskID
+	service Sender
+	task    transfer.TaskID
 
 	mu      sync.Mutex
 	proxies map[proxyKey]*proxy
 }
 
-// NewClient returns a client of the service at base, "https://host:port" or
-// what the transport of hc makes of it. A worker for one task of its user names
-// its workflow's id; for a mover it is empty.
-func NewClient(base string, hc *http.Client, task transfer.TaskID) *Client {
-	return &Client{base: base, http: hc, task: task, proxies: map[proxyKey]*proxy{}}
+// NewClient returns a client of a service. A worker for one task of its user
+// names its workflow's id; for a mover it is empty.
+func NewClient(service Sender, task transfer.TaskID) *Client {
+	return &Client{service: service, task: task, proxies: map[proxyKey]*proxy{}}
 }
 
 // patience is how long a request is tried again.
@@ -100,19 +106,11 @@ func (c *Client) once(ctx context.Context, q request, kind string) ([]byte, erro
 	if q.method != http.MethodGet {
 		body = bytes.NewReader(q.body)
 	}
-	r, err := http.NewRequestWithContext(ctx, q.method, c.base+q.path+"?"+q.query.Encode(), body)
+	resp, err := c.service.Send(ctx, q.method, q.path+"?"+q.query.Encode(), body, kind)
 	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, q.op, q.what, err)
-	}
-	r.Header.Set("Content-Type", kind)
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return nil, fault.Wrap(fault.Transient, q.op, q.what, err)
+		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		return nil, api.ReadError(resp)
-	}
 	reply, err := io.ReadAll(io.LimitReader(resp.Body, q.most+1))
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -68,7 +69,27 @@ func newSite(t *testing.T, peer api.Peer, now func() time.Time) *site {
 }
 
 func (s *site) client(task transfer.TaskID) *mover.Client {
-	return mover.NewClient(s.server.URL, s.server.Client(), task)
+	return mover.NewClient(sender{s.server}, task)
+}
+
+// sender is an api.Client without a socket.
+type sender struct{ *httptest.Server }
+
+func (s sender) Send(ctx context.Context, method, path string, body io.Reader, contentType string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+path, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", contentType)
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		return nil, fault.Wrap(fault.Transient, "reach", s.URL, err)
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, api.ReadError(resp)
+	}
+	return resp, nil
 }
 
 type tasks struct {
