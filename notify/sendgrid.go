@@ -29,7 +29,7 @@ type sendGrid struct {
 
 const (
 	sendGridURL     = "https://api.sendgrid.com"
-	sendGridTimeout = time.Minute
+	sendGridTimeout = 45 * time.Second
 )
 
 func newSendGrid(c SendGrid, from string) (channel, error) {

@@ -43,7 +43,7 @@ type smtp struct {
 
 // smtpTimeout bounds one mail, from dialling to the server's word. RFC 5321,
 // 4.5.3.2 has longer ones; the notice is tried again.
-const smtpTimeout = 2 * time.Minute
+const smtpTimeout = 45 * time.Second
 
 func newSMTP(c SMTP, from string) (channel, error) {
 	bad := func(key, message string) error { return fault.New(fault.Invalid, "use", "notify."+key, message) }

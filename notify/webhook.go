@@ -38,8 +38,8 @@ type webhook struct {
 }
 
 const (
-	webhookTimeout  = 15 * time.Second
-	webhookAttempts = 4
+	webhookTimeout  = 10 * time.Second
+	webhookAttempts = 3
 )
 
 func newWebhook(c Webhook) (channel, error) {
@@ -62,7 +62,7 @@ func newWebhook(c Webhook) (channel, error) {
 	return w, nil
 }
 
-// backoff is 1, 2, 4 seconds, and up to half of that more, so that many
+// backoff is 1 and 2 seconds, and up to half of that more, so that many
 // workers do not come back at once.
 func backoff(attempt int) time.Duration {
 	d := time.Second << attempt

@@ -16,6 +16,7 @@ import (
 // packages names the Debian package that holds a command.
 func packages() map[string]string {
 	return map[string]string{
+		"aiosmtpd":              "python3-aiosmtpd",
 		"chromium":              "chromium",
 		"globus-gridftp-server": "globus-gridftp-server-progs",
 		"globus-url-copy":       "globus-gass-copy-progs",
