@@ -19,6 +19,7 @@ import (
 	"github.com/gridferry/gridferry/wire/gridftp/data"
 	"github.com/gridferry/gridferry/wire/gridftp/server"
 	"github.com/gridferry/gridferry/wire/gsi"
+	"github.com/gridferry/gridferry/workers"
 )
 
 func gridftpCommand(from *source) *cobra.Command {
@@ -63,27 +64,30 @@ serves the user it runs as: a gridmap entry for another user is refused.`,
 const sessionsDrain = 10 * time.Second
 
 // startGridFTP serves until stop is called. What ends it before goes to failed.
-func startGridFTP(ctx context.Context, c config.GridFTP, trustDir string, logger *slog.Logger, failed chan<- error) (stop func(), err error) {
+// ends lists when what its logins depend on ends.
+func startGridFTP(ctx context.Context, all *config.Config, logger *slog.Logger, failed chan<- error) (stop func(), ends func() []gsi.Expiry, err error) {
+	c := all.GridFTP
 	storage, err := posix.Open(posix.Options{Mounts: map[string]string{"/": c.Root}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
 			storage.Close()
 		}
 	}()
-	conf, err := gridftpConfig(ctx, c, trustDir, logger)
+	trust := gsi.NewTrustDir(all.TrustDir, workers.TrustOptions(all.Trust))
+	conf, err := gridftpConfig(ctx, c, trust, logger)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := gridftpd.New(ctx, storage, conf)
 	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "start", "the GridFTP server", err)
+		return nil, nil, fault.Wrap(fault.Invalid, "start", "the GridFTP server", err)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "listen for GridFTP on", c.Listen, err)
+		return nil, nil, fault.Wrap(fault.Invalid, "listen for GridFTP on", c.Listen, err)
 	}
 	logger.Info("GridFTP server started", "address", l.Addr().String(), "root", c.Root, "gsi", conf.Credential != nil, "anonymous", c.Anonymous)
 	go func() {
@@ -91,7 +95,7 @@ func startGridFTP(ctx context.Context, c config.GridFTP, trustDir string, logger
 			failed <- fault.Wrap(fault.Internal, "serve", "GridFTP", err)
 		}
 	}()
-	return func() {
+	stop = func() {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionsDrain)
 		defer cancel()
 		if err := s.Shutdown(drain); err != nil {
@@ -99,10 +103,23 @@ func startGridFTP(ctx context.Context, c config.GridFTP, trustDir string, logger
 			s.Close()
 		}
 		storage.Close()
-	}, nil
+	}
+	return stop, func() []gsi.Expiry { return gridftpEnds(conf) }, nil
 }
 
-func gridftpConfig(ctx context.Context, c config.GridFTP, trustDir string, logger *slog.Logger) (server.Config, error) {
+// gridftpEnds lists the ends of what is in force for logins.
+func gridftpEnds(conf server.Config) []gsi.Expiry {
+	if conf.Identity == nil {
+		return nil
+	}
+	host, trust, err := conf.Identity()
+	if err != nil {
+		return nil // who logs in is told, and so is the log
+	}
+	return append(trust.Expiries(), host.HostExpiry())
+}
+
+func gridftpConfig(ctx context.Context, c config.GridFTP, trust *gsi.TrustDir, logger *slog.Logger) (server.Config, error) {
 	conf := server.Config{
 		Anonymous: c.Anonymous, ReadOnly: c.ReadOnly,
 		Limits: server.Limits{Sessions: c.Sessions, Idle: time.Duration(c.Idle)},
@@ -132,12 +149,14 @@ func gridftpConfig(ctx context.Context, c config.GridFTP, trustDir string, logge
 		}
 		return conf, nil
 	}
-	if conf.Credential, err = gsi.LoadPair(c.Cert, c.Key); err != nil {
+	host := gsi.NewCredentialFiles(c.Cert, c.Key)
+	if conf.Credential, err = host.Credential(); err != nil {
 		return conf, fault.Wrap(fault.Invalid, "read", "the host certificate", err)
 	}
-	if conf.Trust, err = gsi.LoadTrust(trustDir); err != nil {
+	if conf.Trust, err = trust.Trust(); err != nil {
 		return conf, fault.Wrap(fault.Invalid, "read", "trust_dir", err)
 	}
+	conf.Identity = gridftpd.Identity(host, trust, logger)
 	if c.Gridmap == "" {
 		if c.Anonymous {
 			return conf, nil

@@ -14,12 +14,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
 
 	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/config"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/service/store"
+	"github.com/gridferry/gridferry/wire/gsi"
 	"github.com/gridferry/gridferry/workers"
 )
 
@@ -69,33 +72,32 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 2)
+	reg := workers.NewRegistry(version())
+	var ends []func() []gsi.Expiry
 	if slices.Contains(c.Roles, config.RoleGridFTP) {
-		stop, err := startGridFTP(ctx, c.GridFTP, c.TrustDir, logger, failed)
+		stop, gridftpEnds, err := startGridFTP(ctx, c, logger, failed)
 		if err != nil {
 			return err
 		}
 		defer stop()
+		ends = append(ends, gridftpEnds)
 	}
 	if len(roles) == 0 {
+		watchEnds(ctx, reg, logger, ends)
+		if err := monitor(ctx, c, reg, nil, logger); err != nil {
+			return err
+		}
 		return wait(ctx, failed)
 	}
 
-	reg := workers.NewRegistry(version())
 	tc, namespace, err := dial(ctx, c, logger, workers.NewMetricsHandler(reg))
 	if err != nil {
 		return err
 	}
 	defer tc.Close()
 	logger.Info("connected", "namespace", namespace, "version", version())
-	for _, address := range slices.Compact([]string{c.Health.Listen, c.Metrics.Listen}) {
-		if address == "" {
-			continue
-		}
-		at, err := workers.Monitor(ctx, address, reg, tc, logger)
-		if err != nil {
-			return err
-		}
-		logger.Info("monitoring", "address", at.String())
+	if err := monitor(ctx, c, reg, tc, logger); err != nil {
+		return err
 	}
 
 	kept, blobs, err := openState(ctx, c, adopt, logger)
@@ -108,6 +110,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		return err
 	}
 	defer opener.Close()
+	watchEnds(ctx, reg, logger, append(ends, opener.Expiries))
 	p, err := workers.Start(ctx, workers.Config{
 		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener,
 		Identity: identity(), Site: c.Site, Log: logger,
@@ -142,6 +145,30 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 			logger.Info("configuration read again")
 		}
 	}
+}
+
+// monitor serves health and metrics where the configuration says, until ctx
+// ends. A nil client is a daemon without Temporal.
+func monitor(ctx context.Context, c *config.Config, reg *prometheus.Registry, tc client.Client, logger *slog.Logger) error {
+	for _, address := range slices.Compact([]string{c.Health.Listen, c.Metrics.Listen}) {
+		if address == "" {
+			continue
+		}
+		at, err := workers.Monitor(ctx, address, reg, tc, logger)
+		if err != nil {
+			return err
+		}
+		logger.Info("monitoring", "address", at.String())
+	}
+	return nil
+}
+
+// watchEnds shows and warns, until ctx ends, when certificates and revocation
+// lists end.
+func watchEnds(ctx context.Context, reg *prometheus.Registry, logger *slog.Logger, sources []func() []gsi.Expiry) {
+	ends := workers.NewEnds(sources...)
+	reg.MustRegister(ends)
+	go ends.Watch(ctx, logger)
 }
 
 // wait waits for the end of a daemon that only serves.
