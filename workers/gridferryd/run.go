@@ -111,8 +111,12 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	}
 	defer opener.Close()
 	watchEnds(ctx, reg, logger, append(ends, opener.Expiries))
+	notifier, err := newNotifier(c, namespace, kept, logger)
+	if err != nil {
+		return err
+	}
 	p, err := workers.Start(ctx, workers.Config{
-		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener,
+		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener, Notifier: notifier, Waiters: kept,
 		Identity: identity(), Site: c.Site, Log: logger,
 		Copies: c.Concurrency.Copies, Steps: c.Concurrency.Data, Control: c.Concurrency.Control, Deadline: time.Duration(c.Deadline),
 	}, roles...)
