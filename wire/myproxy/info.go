@@ -37,14 +37,14 @@ func (c *Client) Info(ctx context.Context, user string) ([]Stored, error) {
 }
 
 // stored reads the fields of an answer to Info: CRED_OWNER= and so on for the
-// first credential, CRED_name_OWNER= for those in ADDITIONAL_CREDS.
+// first credential, CRED_name_OWNER= for those in ADDL_CREDS.
 func (r *response) stored() ([]Stored, error) {
 	first, err := r.credential("CRED_", r.fields["CRED_NAME"])
 	if err != nil {
 		return nil, err
 	}
 	all := []Stored{first}
-	if more := r.fields["ADDITIONAL_CREDS"]; more != "" {
+	if more := r.fields["ADDL_CREDS"]; more != "" {
 		names := strings.Split(more, ",")
 		if len(names) > maxStored {
 			return nil, malformed("it lists more than %d credentials", maxStored)

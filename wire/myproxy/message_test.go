@@ -149,7 +149,7 @@ func TestRoots(t *testing.T) {
 
 func TestStored(t *testing.T) {
 	r, err := parseResponse([]byte("VERSION=MYPROXYv2\nRESPONSE=0\nCRED_START_TIME=1700000000\nCRED_END_TIME=1800000000\nCRED_OWNER=/CN=Ada\n" +
-		"ADDITIONAL_CREDS=night,\nCRED_night_START_TIME=1\nCRED_night_END_TIME=2\nCRED_night_OWNER=/CN=Ada\nCRED_night_LOCKMSG=stolen\n" +
+		"ADDL_CREDS=night,\nCRED_night_START_TIME=1\nCRED_night_END_TIME=2\nCRED_night_OWNER=/CN=Ada\nCRED_night_LOCKMSG=stolen\n" +
 		"CRED__START_TIME=3\nCRED__END_TIME=4\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestChain(t *testing.T) {
 func FuzzMessages(f *testing.F) {
 	f.Add([]byte("VERSION=MYPROXYv2\nCOMMAND=0\nUSERNAME=ada\nPASSPHRASE=x\nLIFETIME=43200\n\x00"))
 	f.Add([]byte("VERSION=MYPROXYv2\nRESPONSE=1\nERROR=no\n\x00"))
-	f.Add([]byte("VERSION=MYPROXYv2\nRESPONSE=0\nTRUSTED_CERTS=a.0\nFILEDATA_a.0=AAAA\nCRED_START_TIME=1\nCRED_END_TIME=2\nADDITIONAL_CREDS=a,b\n"))
+	f.Add([]byte("VERSION=MYPROXYv2\nRESPONSE=0\nTRUSTED_CERTS=a.0\nFILEDATA_a.0=AAAA\nCRED_START_TIME=1\nCRED_END_TIME=2\nADDL_CREDS=a,b\n"))
 	f.Add([]byte("\x02\x30\x01x\x30\x82\x00\x01y"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if q, err := parseRequest(text); err == nil {
