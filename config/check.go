@@ -22,7 +22,8 @@ import (
 func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k := &checker{config: c}
 	k.absolute("data_dir", c.DataDir)
-	k.absolute("store.path", c.Store.Path)
+	k.store(c.Store)
+	k.vault(c.Vault)
 	k.absolute("blobs.dir", c.Blobs.Dir)
 	k.exists("trust_dir", c.TrustDir)
 	k.exists("temporal.config_file", c.Temporal.ConfigFile)

@@ -31,6 +31,7 @@ type Config struct {
 	Temporal    Temporal    `yaml:"temporal"`
 	Trust       Trust       `yaml:"trust"`
 	Store       Store       `yaml:"store"`
+	Vault       Vault       `yaml:"vault"`
 	Blobs       Blobs       `yaml:"blobs"`
 	Concurrency Concurrency `yaml:"concurrency"`
 	Log         Log         `yaml:"log"`
@@ -73,11 +74,6 @@ type Temporal struct {
 	Address    string `yaml:"address"`
 	Namespace  string `yaml:"namespace"`
 	UI         string `yaml:"ui"` // address of its Web UI, for links in mail
-}
-
-// Store is the database of tasks and leases.
-type Store struct {
-	Path string `yaml:"path"` // default: store.db in the data directory
 }
 
 // Blobs is where manifests, ledgers and results are kept.
@@ -168,6 +164,9 @@ func (c *Config) fill(env func(string) string) {
 	set(&c.DataDir, dataDir(env))
 	c.fillAPI(env)
 	set(&c.Store.Path, filepath.Join(c.DataDir, "store.db"))
+	if c.Vault.KeysetEnv == "" {
+		set(&c.Vault.KeysetFile, filepath.Join(c.DataDir, "vault.keyset"))
+	}
 	set(&c.Blobs.Dir, filepath.Join(c.DataDir, "blobs"))
 	if name, err := os.Hostname(); err == nil {
 		set(&c.Site, name)
