@@ -16,8 +16,9 @@ import (
 
 // knock authenticates to a GridFTP server as far as the end of the handshake,
 // where it has judged the credential. Our client would not do: it looks at its
-// credential first, and keeps the worst to itself.
-func knock(t testing.TB, addr string, c *gsi.Credential, trust *gsi.Trust) error {
+// credential first, and keeps the worst to itself. The peer is the server, as far
+// as it was known when the verdict came.
+func knock(t testing.TB, addr string, c *gsi.Credential, trust *gsi.Trust) (*gsi.Peer, error) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
@@ -37,11 +38,12 @@ func knock(t testing.TB, addr string, c *gsi.Credential, trust *gsi.Trust) error
 	if _, _, err := k.ReadResponse(334); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gsi.ClientHandshake(k, gsi.ClientConfig{Credential: c, Trust: trust, ServerName: "localhost"}); err != nil {
-		return err
+	session, err := gsi.ClientHandshake(k, gsi.ClientConfig{Credential: c, Trust: trust, ServerName: "localhost"})
+	if err != nil {
+		return nil, err
 	}
 	_, err = k.reply()
-	return err
+	return session.Peer(), err
 }
 
 type knocker struct{ textproto.Conn }
