@@ -1,7 +1,6 @@
 package workers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +22,6 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
 	"github.com/gridferry/gridferry/wire/gridftp/data"
-	"github.com/gridferry/gridferry/wire/gsi"
 )
 
 // KindPosix is the kind of endpoints in the file system of a host.
@@ -39,6 +37,8 @@ type Opener struct {
 	now     func() time.Time
 
 	authorities authorities
+	vault       Vault // nil: nobody activates anything
+	used        used
 }
 
 // opens opens storage of one kind for owner. An empty credential is the
@@ -188,7 +188,7 @@ func (o *Opener) openPosix(_ context.Context, rec endpoints.Record, owner, _ str
 }
 
 func (o *Opener) openGridFTP(ctx context.Context, rec endpoints.Record, owner, credential string) (endpoints.Storage, error) {
-	id, err := o.identity(rec, owner, credential)
+	id, err := o.identity(ctx, rec, owner, credential)
 	if err != nil {
 		return nil, err
 	}
@@ -197,105 +197,4 @@ func (o *Opener) openGridFTP(ctx context.Context, rec endpoints.Record, owner, c
 		return nil, err
 	}
 	return s, nil
-}
-
-// identity finds what to log in with, and lets only those have it whose it is.
-func (o *Opener) identity(rec endpoints.Record, owner, credential string) (gridftp.Identity, error) {
-	id := gridftp.Identity{Owner: owner}
-	scheme := wire.Scheme(rec.Scheme)
-	if credential == "" {
-		credential = rec.Credential
-	}
-	switch {
-	case credential == "" && scheme == wire.FTP:
-		return id, nil // anonymous, or a name without a password
-	case credential == "":
-		credential = config.CredentialEnv
-	}
-	s, err := o.secret(credential, owner)
-	if err != nil {
-		return id, err
-	}
-	switch scheme {
-	case wire.FTP:
-		id.Password, err = s.password()
-		return id, err
-	case wire.SSHFTP:
-		return id, nil // ssh has the keys of whom this process runs as; the id only says who may
-	}
-	if id.Credential, err = s.certificate(); err != nil {
-		return id, err
-	}
-	if end := id.Credential.NotAfter(); !o.now().Before(end) {
-		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: credential,
-			Err: fmt.Errorf("it expired at %s", end.UTC().Format(time.RFC3339)), Hint: "renew it where the worker finds it"}
-	}
-	id.Trust, err = o.authorities.read(o.config.Load())
-	return id, err
-}
-
-const opUse = "use credential"
-
-// filePrefix begins the id of a credential that the configuration names.
-const filePrefix = "file:"
-
-// A secret is a credential that whoever asked for it may use.
-type secret struct {
-	id   string
-	from config.Credential
-}
-
-// secret finds what an id stands for. The worker's own, where nothing is said
-// of it, is for the user that the worker runs as.
-func (o *Opener) secret(id, owner string) (secret, error) {
-	name, isFile := strings.CutPrefix(id, filePrefix)
-	if isFile == (name == config.CredentialEnv) {
-		return secret{}, fault.New(fault.Credential, opUse, id, `its id is neither "env" nor "file:NAME"`)
-	}
-	from, ok := o.config.Load().Credentials[name]
-	switch {
-	case !ok && isFile:
-		return secret{}, fault.New(fault.Credential, opUse, id, "the configuration of this worker names no such credential")
-	case !ok:
-		from.Owners = []string{o.account}
-	}
-	if !from.For(owner) {
-		return secret{}, &fault.Error{Kind: fault.Permission, Op: opUse, Path: id, Err: fmt.Errorf("it is not %q's", owner),
-			Hint: "an operator lists its owners under credentials." + name + ".owners"}
-	}
-	return secret{id, from}, nil
-}
-
-// certificate reads the credential for GSI, anew each time: a proxy is renewed
-// where it lies.
-func (s secret) certificate() (*gsi.Credential, error) {
-	var c *gsi.Credential
-	var err error
-	switch {
-	case s.id == config.CredentialEnv:
-		c, err = gsi.FromEnvironment()
-	case s.from.Proxy != "":
-		c, err = gsi.LoadProxy(s.from.Proxy)
-	case s.from.Cert != "":
-		c, err = gsi.LoadPair(s.from.Cert, s.from.Key)
-	default:
-		err = errors.New("it is a password, and gsiftp wants a certificate")
-	}
-	if err != nil {
-		return nil, fault.Wrap(fault.Credential, opUse, s.id, err)
-	}
-	return c, nil
-}
-
-// password reads the credential for plain FTP.
-func (s secret) password() (string, error) {
-	if s.from.PasswordFile == "" {
-		return "", fault.New(fault.Credential, opUse, s.id, "it is no password, and ftp knows nothing else")
-	}
-	text, err := os.ReadFile(s.from.PasswordFile)
-	if err != nil {
-		return "", fault.Wrap(fault.Credential, opUse, s.id, err)
-	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	return strings.TrimSuffix(string(line), "\r"), nil
 }
