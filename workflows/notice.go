@@ -56,12 +56,12 @@ func (s *State) told(id string) {
 	s.Telling = slices.DeleteFunc(s.Telling, func(n transfer.Notice) bool { return n.ID == id })
 }
 
-// noticeOptions let a notice wait for a mail server that is away for a day. No
-// task waits that long for it.
+// noticeOptions let a notice wait for a mail server that is away for a weekend.
+// No task waits that long for it.
 func noticeOptions() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		StartToCloseTimeout:    time.Minute,
-		ScheduleToCloseTimeout: 24 * time.Hour,
+		ScheduleToCloseTimeout: 72 * time.Hour,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Minute},
 		Summary:                "mail to the owner",
 	}
