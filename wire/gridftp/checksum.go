@@ -14,6 +14,13 @@ const slowChecksum = 4 << 20
 // aliveInterval is how often a caller that waits for a checksum hears of it.
 const aliveInterval = 2 * time.Second
 
+// From aliveLength bytes a Globus server is asked to say every few seconds that
+// it is still at it (113), which it does not by itself.
+const (
+	aliveLength  = 1 << 30
+	aliveMarkers = "OPTS CKSM Markers=2;"
+)
+
 // checksumTimeout bounds the silence of a server that reads length bytes; a
 // length that is not known counts as a tebibyte.
 func (c *Client) checksumTimeout(length int64) time.Duration {
@@ -48,7 +55,15 @@ func (c *Client) Checksum(ctx context.Context, alg, path string, offset, length 
 		return "", err
 	}
 	defer end()
-	if err := c.ctl.send(command); err != nil {
+	if length >= aliveLength && c.pipelines() && !c.told.sumMarkers {
+		c.told.sumMarkers = true
+		if err := c.ctl.send(aliveMarkers, command); err != nil {
+			return "", err
+		}
+		if _, err := c.reply(aliveMarkers, nil); err != nil && (!isRefusal(err) || c.Err() != nil) { // it is advice
+			return "", err
+		}
+	} else if err := c.ctl.send(command); err != nil {
 		return "", err
 	}
 	type result struct {

@@ -27,6 +27,7 @@ type dataState struct {
 	parallelism int
 	buffer      int
 	markers     int // seconds between markers; 0 is the server's own choice
+	sumMarkers  bool
 
 	// What the server's data connections are for at present: a third-party
 	// pair, or our own. At most one is set.

@@ -11,6 +11,8 @@ import (
 const (
 	CodeRangeMarker = 111
 	CodePerfMarker  = 112
+	// CodeStatusMarker is of a server that computes a checksum.
+	CodeStatusMarker = 113
 )
 
 // A PerfMarker reports how much one stripe of a transfer has moved so far.

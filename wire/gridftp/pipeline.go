@@ -469,6 +469,9 @@ func (r *run) marker(e event, rec *record, side *sideRecord) {
 		}
 		rec.stored = rec.stored.Add(ranges...)
 		r.alive()
+	case CodeStatusMarker:
+		r.alive()
+		return
 	default:
 		return
 	}
@@ -552,7 +555,9 @@ func (r *run) watch() *verdict {
 		}
 	}
 	idle := time.Since(r.progress)
-	if idle < allowed {
+	// What was said and not yet taken ends the silence. It must be looked at
+	// after the heads, which move on when a reply is posted.
+	if idle < allowed || len(r.events) > 0 {
 		return nil
 	}
 	r.mu.Lock()
