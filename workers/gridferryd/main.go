@@ -48,6 +48,7 @@ func newCommand() *cobra.Command {
 		gridftpCommand(&from),
 		checkCommand(&from),
 		setupCommand(&from),
+		vaultCommand(&from),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "gridferryd", version()) },

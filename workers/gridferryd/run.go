@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,10 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
-	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/config"
-	"github.com/gridferry/gridferry/fault"
-	"github.com/gridferry/gridferry/service/store"
 	"github.com/gridferry/gridferry/wire/gsi"
 	"github.com/gridferry/gridferry/workers"
 )
@@ -100,11 +96,13 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		return err
 	}
 
-	kept, blobs, err := openState(ctx, c, adopt, logger)
+	state, err := openState(ctx, c, adopt, logger)
 	if err != nil {
 		return err
 	}
+	kept, blobs := state.kept, state.blobs
 	defer kept.Close()
+	go kept.KeepSwept(ctx, logger)
 	opener, err := workers.NewOpener(c, logger)
 	if err != nil {
 		return err
@@ -183,32 +181,6 @@ func wait(ctx context.Context, failed <-chan error) error {
 	case err := <-failed:
 		return err
 	}
-}
-
-// openState opens the store and the blobs that belong to it. The store refuses
-// a second host, and blobs other than those it was first used with.
-func openState(ctx context.Context, c *config.Config, adopt bool, logger *slog.Logger) (*store.Store, *blob.Dir, error) {
-	for _, dir := range []string{filepath.Dir(c.Store.Path), c.Blobs.Dir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, nil, &fault.Error{Kind: fault.Permission, Op: "make directory", Path: dir, Err: err, Hint: "set data_dir to where this user may write"}
-		}
-	}
-	kept, err := store.Open(ctx, c.Store.Path, store.Options{Adopt: adopt, Log: logger})
-	if err != nil {
-		return nil, nil, err
-	}
-	blobs, err := blob.NewDir(c.Blobs.Dir)
-	if err == nil {
-		var id string
-		if id, err = blobs.ID(ctx); err == nil {
-			err = kept.BindBlobs(ctx, id)
-		}
-	}
-	if err != nil {
-		kept.Close()
-		return nil, nil, err
-	}
-	return kept, blobs, nil
 }
 
 // identity names this process in leases, logs and Temporal.
