@@ -17,6 +17,10 @@ type API struct {
 	// Gridmap says which user a certificate's holder is, as the Globus tools
 	// have it. Who is not in it may do nothing as a user.
 	Gridmap string `yaml:"gridmap"`
+	// Movers are the subjects of the certificates of hosts that move data
+	// without a store of their own. They reach every task's leases and blobs,
+	// and a proxy for each end of a running task.
+	Movers []string `yaml:"movers"`
 }
 
 const (

@@ -46,6 +46,7 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k.gridftp(c.GridFTP)
 	k.notify(c.Notify)
 	k.api(c.API)
+	k.service(c.Service)
 	for _, name := range slices.Sorted(maps.Keys(c.Endpoints)) {
 		k.endpoint(name, c.Endpoints[name], record)
 	}

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	DataDir   string   `yaml:"data_dir"`   // what this host keeps: default of Store.Path and Blobs.Dir
 	Site      string   `yaml:"site"`       // this host's name in file://HOST and for endpoints bound to it; default: the host name
-	Roles     []Role   `yaml:"roles"`      // what the daemon does; default: control, data and site
+	Roles     []Role   `yaml:"roles"`      // what the daemon does; default: control, data and site, or data alone with a service elsewhere
 	PublicURL string   `yaml:"public_url"` // where people find a task as PUBLIC_URL/tasks/ID, for links in mail; else temporal.ui is
 	TrustDir  string   `yaml:"trust_dir"`  // certificates of the authorities that are believed (OpenSSL's hashed directory)
 	Deadline  Duration `yaml:"deadline"`   // of tasks that name none
@@ -40,6 +40,7 @@ type Config struct {
 	GridFTP     GridFTP     `yaml:"gridftp"`
 	Notify      Notify      `yaml:"notify"`
 	API         API         `yaml:"api"`
+	Service     Service     `yaml:"service"`
 
 	// Endpoints by name ("user#dtn"), until a registry holds them.
 	Endpoints map[string]endpoints.Record `yaml:"endpoints"`
@@ -177,6 +178,9 @@ func (c *Config) fill(env func(string) string) {
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "text")
 	set(&c.GridFTP.Listen, ":2811")
+	if len(c.Roles) == 0 && c.Service.URL != "" {
+		c.Roles = []Role{RoleData}
+	}
 	if len(c.Roles) == 0 {
 		c.Roles = []Role{RoleControl, RoleData, RoleSite}
 	}
