@@ -39,6 +39,10 @@ type Program struct {
 	// at all when the command line is wrong. done closes what it opened.
 	Connect func(ctx context.Context, c Connection) (svc transfer.Service, done func(), err error)
 
+	// Executable is the path of the program itself, which bench runs beside
+	// others. Empty is unknown, and there is no bench.
+	Executable string
+
 	NewID func() transfer.TaskID
 	Now   func() time.Time
 
@@ -133,7 +137,7 @@ worker dies, and when a server is away for a day.`,
 	add("look", s.lsCommand(), s.statCommand(), s.mkdirCommand(), s.renameCommand())
 	add("tasks", s.tasksCommand(), s.statusCommand(), s.detailsCommand(), s.eventsCommand(), s.resultsCommand(),
 		s.waitCommand(), s.pauseCommand(), s.resumeCommand(), s.cancelCommand(), s.modifyCommand())
-	add("about", s.versionCommand())
+	add("about", s.benchCommand(), s.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root
 }

@@ -32,15 +32,16 @@ func main() {
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(starter.Program{
-		Version:  version(),
-		Owner:    owner(),
-		Connect:  connect,
-		NewID:    func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
-		Now:      time.Now,
-		Stdin:    os.Stdin,
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
-		Terminal: isTerminal(os.Stderr),
+		Version:    version(),
+		Owner:      owner(),
+		Connect:    connect,
+		Executable: executable(),
+		NewID:      func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
+		Now:        time.Now,
+		Stdin:      os.Stdin,
+		Stdout:     os.Stdout,
+		Stderr:     os.Stderr,
+		Terminal:   isTerminal(os.Stderr),
 	}.Run(ctx, os.Args[1:]))
 }
 
@@ -93,6 +94,15 @@ func version() string {
 		return "unknown"
 	}
 	return info.Main.Version
+}
+
+// executable is empty where the system does not tell.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return path
 }
 
 func isTerminal(f *os.File) bool {
