@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
@@ -60,7 +59,7 @@ func StartLocal(ctx context.Context, c LocalConfig) (*Local, error) {
 	}
 	p, err := Start(ctx, Config{
 		Client: c.Client, Blobs: service, Leases: service,
-		Endpoints: &localOpener{Opener: opener, service: service},
+		Endpoints: &localOpener{NewRemoteOpener(opener, service)},
 		Identity:  fmt.Sprintf("%s@%s:%d", opener.account, host, os.Getpid()),
 		Site:      c.Site, Only: c.Task, Log: c.Log,
 	}, Site)
@@ -77,20 +76,13 @@ func (l *Local) Stop() {
 	l.opener.Close()
 }
 
-// localOpener opens what the command's user may reach. Endpoints have names
-// only where the site's configuration is.
-type localOpener struct {
-	*Opener
-	service *mover.Client
-}
+// localOpener opens what the command's user may reach.
+type localOpener struct{ *RemoteOpener }
 
 // Resolve implements endpoints.Opener.
 func (o *localOpener) Resolve(ctx context.Context, endpoint string) (endpoints.Record, error) {
-	if !strings.Contains(endpoint, "://") {
-		return o.service.Resolve(ctx, endpoint)
-	}
-	rec, err := o.Opener.Resolve(ctx, endpoint)
-	if err == nil && rec.Kind == KindPosix {
+	rec, err := o.RemoteOpener.Resolve(ctx, endpoint)
+	if err == nil && rec.Kind == KindPosix && rec.Root == "" {
 		if home, homeErr := os.UserHomeDir(); homeErr == nil {
 			rec.Directory = home // what /~/ means
 		}

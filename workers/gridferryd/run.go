@@ -96,28 +96,36 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		return err
 	}
 
-	state, err := openState(ctx, c, adopt, logger)
-	if err != nil {
-		return err
-	}
-	kept, blobs := state.kept, state.blobs
-	defer kept.Close()
-	go kept.KeepSwept(ctx, logger)
 	opener, err := workers.NewOpener(c, logger)
 	if err != nil {
 		return err
 	}
 	defer opener.Close()
 	watchEnds(ctx, reg, logger, append(ends, opener.Expiries))
-	notifier, err := newNotifier(c, namespace, kept, logger)
-	if err != nil {
-		return err
-	}
-	p, err := workers.Start(ctx, workers.Config{
-		Client: tc, Blobs: blobs, Records: kept, Leases: kept, Endpoints: opener, Notifier: notifier, Waiters: kept,
-		Identity: identity(), Site: c.Site, Log: logger,
+	conf := workers.Config{
+		Client: tc, Endpoints: opener, Identity: identity(), Site: c.Site, Log: logger,
 		Copies: c.Concurrency.Copies, Steps: c.Concurrency.Data, Control: c.Concurrency.Control, Deadline: time.Duration(c.Deadline),
-	}, roles...)
+	}
+	if c.Service.URL != "" {
+		stop, err := useService(ctx, &conf, c.Service, opener)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	} else {
+		state, err := openState(ctx, c, adopt, logger)
+		if err != nil {
+			return err
+		}
+		kept := state.kept
+		defer kept.Close()
+		go kept.KeepSwept(ctx, logger)
+		conf.Blobs, conf.Records, conf.Leases, conf.Waiters = state.blobs, kept, kept, kept
+		if conf.Notifier, err = newNotifier(c, namespace, kept, logger); err != nil {
+			return err
+		}
+	}
+	p, err := workers.Start(ctx, conf, roles...)
 	if err != nil {
 		return err
 	}
