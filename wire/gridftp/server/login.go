@@ -58,10 +58,24 @@ func adat(s *session, arg string) gridftp.Reply {
 	s.gss = gss
 	s.login.identity = gss.Peer().Identity
 	s.log = s.log.With("identity", s.login.identity)
+	logClaims(s, gss.Peer())
 	if err := s.control.protect(gss, gridftp.NewReply(235, "GSSAPI Authentication successful.")); err != nil {
 		s.cancel(errGone)
 	}
 	return gridftp.Reply{}
+}
+
+// logClaims shows the VOMS attributes that the client came with. Nothing is
+// decided by them: nobody has checked who issued them.
+func logClaims(s *session, peer *gsi.Peer) {
+	claims, err := peer.VOMS()
+	if err != nil {
+		s.log.Info("the client's VOMS attributes cannot be read", "error", err)
+	}
+	for _, v := range claims {
+		s.log.Info("the client claims VOMS attributes, which are not verified", "organization", v.Organization, "fqans", v.FQANs,
+			"issuer", v.Issuer, "until", v.NotAfter.UTC(), "foreign", v.Foreign)
+	}
 }
 
 // tokens is the handshake's view of the control channel.
