@@ -91,6 +91,8 @@ func (c *Control) Notify(ctx context.Context, n transfer.Notice) error {
 	if c.Notifier == nil {
 		return nil
 	}
+	stop := beatWith(ctx, func() any { return nil })
+	defer stop()
 	return toTemporal(c.Notifier.Notify(ctx, n))
 }
 

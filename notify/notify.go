@@ -124,11 +124,7 @@ func (n *Notifier) Notify(ctx context.Context, notice transfer.Notice) error {
 	if err != nil {
 		return err
 	}
-	owner, ok := n.owners[notice.Task.Owner]
-	if !ok {
-		owner = n.owners[everybody]
-	}
-	rule := task.Over(owner)
+	rule := task.Over(n.ruleOf(notice.Task.Owner))
 	if !rule.Wants(notice.Kind) {
 		return nil
 	}
@@ -144,6 +140,21 @@ func (n *Notifier) Notify(ctx context.Context, notice transfer.Notice) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Addressed reports whether anybody hears of the tasks of an owner that name
+// no address themselves.
+func (n *Notifier) Addressed(owner string) bool {
+	rule := n.ruleOf(owner)
+	return slices.ContainsFunc(n.channels, func(ch channel) bool { return !ch.mails() || len(rule.To) > 0 && !rule.Off })
+}
+
+// ruleOf is the site's rule for an owner.
+func (n *Notifier) ruleOf(owner string) transfer.NotifyRule {
+	if rule, ok := n.owners[owner]; ok {
+		return rule
+	}
+	return n.owners[everybody]
 }
 
 // once sends a message unless it was sent. Only a process that dies between

@@ -225,6 +225,21 @@ func TestRulesChooseWhoHears(t *testing.T) {
 	}
 }
 
+func TestAddressed(t *testing.T) {
+	key := secretFile(t, strings.Repeat("s", 24))
+	mail := Config{From: "g@g.org", SendGrid: &SendGrid{KeyFile: key}, Owners: map[string]string{"ada": "a@a.org", "bob": "off", "eve": "failed"}}
+	n := newNotifier(t, mail, newMarks())
+	for owner, want := range map[string]bool{"ada": true, "bob": false, "eve": false, "zoe": false} {
+		if n.Addressed(owner) != want {
+			t.Errorf("%s: %v", owner, !want)
+		}
+	}
+	mail.Webhook = &Webhook{URL: "https://x.org/", SecretFile: key}
+	if !newNotifier(t, mail, newMarks()).Addressed("zoe") {
+		t.Error("a web hook hears of all tasks")
+	}
+}
+
 func TestWebhookIsSignedAndTriedAgain(t *testing.T) {
 	h := &hooks{answers: []int{500, 429}}
 	srv := httptest.NewServer(h)

@@ -25,8 +25,11 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	}
 	r.conclude(dctx, err)
 	r.forget(dctx)
-	r.tellEnd(dctx)
+	told := r.tellEnd(dctx)
 	r.keepFinalRecord(dctx)
+	if !told { // of a short task this record is the first to say whether anybody hears
+		r.tellEnd(dctx)
+	}
 	r.publish(dctx)
 	quiet := func() bool { return len(r.Telling) == 0 && workflow.AllHandlersFinished(dctx) }
 	if !quiet() { // spares the timer where nobody is told

@@ -11,23 +11,23 @@ import (
 )
 
 // tell sends word of an event to the owner, without waiting for it to arrive.
-// Which tells it from others of its kind.
-func (r *run) tell(ctx workflow.Context, kind transfer.NoticeKind, which string) {
+// Which tells it from others of its kind. It reports false when nobody hears.
+func (r *run) tell(ctx workflow.Context, kind transfer.NoticeKind, which string) bool {
 	to := r.notify()
 	if to == "" && !r.Addressed {
-		return
+		return false
 	}
 	r.Telling = append(r.Telling, transfer.Notice{ID: transfer.NoticeID(r.Key, kind, which), Kind: kind, Task: r.brief(ctx), To: to})
 	r.send(ctx, r.Telling[len(r.Telling)-1])
+	return true
 }
 
 // tellEnd tells how the task ended.
-func (r *run) tellEnd(ctx workflow.Context) {
+func (r *run) tellEnd(ctx workflow.Context) bool {
 	if r.Task.Status == transfer.Succeeded {
-		r.tell(ctx, transfer.NoticeSucceeded, "")
-		return
+		return r.tell(ctx, transfer.NoticeSucceeded, "")
 	}
-	r.tell(ctx, transfer.NoticeFailed, "")
+	return r.tell(ctx, transfer.NoticeFailed, "")
 }
 
 // send has a notice delivered. Until it is, it stays in the state: the next
@@ -61,6 +61,7 @@ func (s *State) told(id string) {
 func noticeOptions() workflow.ActivityOptions {
 	return workflow.ActivityOptions{
 		StartToCloseTimeout:    time.Minute,
+		HeartbeatTimeout:       10 * time.Second,
 		ScheduleToCloseTimeout: 72 * time.Hour,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Minute},
 		Summary:                "mail to the owner",
