@@ -267,6 +267,10 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	w.Skipped, w.SkippedBytes = res.Skipped, res.SkippedBytes
 	r.MustSettle = r.MustSettle || res.Late || !res.Complete
 	for _, f := range res.Faults {
+		if b := res.Blocked; b != nil && b.Kind == f.Kind && b.Message == f.Message {
+			b.Count = f.Count
+			continue // counted where it is decided
+		}
 		r.fault(ctx, f, w.Chunk.ID)
 	}
 	r.seen(res)

@@ -38,6 +38,7 @@ type site struct {
 	client   client.Client
 	service  *service.Service
 	src, dst *memory.Disk
+	kept     *store.Store
 	config   workers.Config
 	stop     func() // the workers
 }
@@ -59,9 +60,9 @@ func newSite(t *testing.T, flags ...string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kept.Close() })
-	s := &site{t: t, client: c, service: service.New(c, service.Options{}), src: memory.NewDisk(memory.Options{}), dst: memory.NewDisk(memory.Options{})}
+	s := &site{t: t, client: c, service: service.New(c, service.Options{}), src: memory.NewDisk(memory.Options{}), dst: memory.NewDisk(memory.Options{}), kept: kept}
 	s.config = workers.Config{
-		Client: c, Blobs: blob.NewMemory(), Leases: kept, Records: kept, Identity: "recorder", Sweep: -1, Copies: 4,
+		Client: c, Blobs: blob.NewMemory(), Leases: kept, Records: kept, Waiters: kept, Identity: "recorder", Sweep: -1, Copies: 4,
 		Endpoints: memory.NewOpener(map[string]*memory.Disk{"src": s.src, "dst": s.dst}),
 		Log:       slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
