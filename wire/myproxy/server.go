@@ -52,13 +52,14 @@ const (
 	wordsInternal        = "the server cannot do this now; its operator finds the reason in its log"
 )
 
-// ServerConfig is what a server needs. The functions are asked for every
-// connection, so that what they return may change.
+// ServerConfig is what a server needs.
 type ServerConfig struct {
-	Credential func() *gsi.Credential // the host's
-	Trust      func() *gsi.Trust      // which clients' certificates are believed, of those that show one
-	Authority  Authority
-	Roots      func() ([]RootFile, error) // trust roots to hand out; nil hands out none
+	// Identity is asked at each connection for the host's credential, and for
+	// the authorities that clients' certificates are judged by, of those that
+	// show one. It must not take long.
+	Identity  func() (*gsi.Credential, *gsi.Trust, error)
+	Authority Authority
+	Roots     func() ([]RootFile, error) // trust roots to hand out; nil hands out none
 
 	// Connections at once; 0 means 100. More are closed unheard.
 	Connections int
@@ -87,8 +88,8 @@ var ErrClosed = errors.New("myproxy server: closed")
 
 // NewServer returns a server that does not listen yet.
 func NewServer(config ServerConfig) (*Server, error) {
-	if config.Credential == nil || config.Trust == nil || config.Authority == nil {
-		return nil, errors.New("myproxy server: it needs a credential, trust and an authority")
+	if config.Identity == nil || config.Authority == nil {
+		return nil, errors.New("myproxy server: it needs an identity and an authority")
 	}
 	if config.Connections == 0 {
 		config.Connections = 100
@@ -207,7 +208,11 @@ func (s *Server) talk(conn net.Conn) {
 }
 
 func (s *Server) answer(ctx context.Context, r *records, logger *slog.Logger) (err error) {
-	r.session, err = gsi.ServerHandshake(r, gsi.ServerConfig{Credential: s.config.Credential(), Trust: s.config.Trust(), Anonymous: true})
+	host, trust, err := s.config.Identity()
+	if err != nil {
+		return err
+	}
+	r.session, err = gsi.ServerHandshake(r, gsi.ServerConfig{Credential: host, Trust: trust, Anonymous: true})
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}

@@ -103,8 +103,9 @@ func newWorld(t *testing.T, edit func(*ServerConfig)) *world {
 	w := &world{ca: gsitest.NewCA(t), issuer: newIssuer(t), log: new(strings.Builder)}
 	host := w.ca.Host()
 	config := ServerConfig{
-		Credential: func() *gsi.Credential { return host }, Trust: w.ca.Trust, Authority: w.issuer,
-		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Identity:  func() (*gsi.Credential, *gsi.Trust, error) { return host, w.ca.Trust(), nil },
+		Authority: w.issuer,
+		Logger:    slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	if edit != nil {
 		edit(&config)
