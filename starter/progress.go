@@ -30,9 +30,12 @@ func (s *session) await(ctx context.Context, id transfer.TaskID, timeout time.Du
 	task, err := s.watch(waiting, svc, id)
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintf(s.Stderr, "Task %s goes on. \"gridferry wait %s\" waits for it again, \"gridferry cancel %s\" stops it.\n", id, id, id)
+		fmt.Fprintln(s.Stderr, s.farewell(id))
 		return ctx.Err()
 	case err != nil && errors.Is(waiting.Err(), context.DeadlineExceeded):
+		if s.local {
+			fmt.Fprintln(s.Stderr, s.farewell(id))
+		}
 		return &waitTimedOut{id, timeout}
 	case err != nil:
 		return err

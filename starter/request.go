@@ -69,8 +69,18 @@ func (f *requestFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.notify, "notify", "", "mail `ADDRESS` for how it ends, and for what it waits for")
 }
 
-// build makes the request and validates it, without contacting anything.
-func (f *requestFlags) build(s *session, cmd *cobra.Command, args []string) (transfer.Request, error) {
+// build makes the request and validates it, without contacting anything. With
+// a site, file:///path is a path there, and here says that there is one.
+func (f *requestFlags) build(s *session, cmd *cobra.Command, args []string, site string) (req transfer.Request, here bool, err error) {
+	if req, err = f.gather(s, cmd, args); err != nil {
+		return req, false, err
+	}
+	here = site != "" && localize(&req, site)
+	return req, here, f.locate(req.Validate(s.Now()))
+}
+
+// gather makes the request of flags, arguments and files.
+func (f *requestFlags) gather(s *session, cmd *cobra.Command, args []string) (transfer.Request, error) {
 	var req transfer.Request
 	var err error
 	switch {
@@ -91,14 +101,13 @@ func (f *requestFlags) build(s *session, cmd *cobra.Command, args []string) (tra
 	default:
 		return req, &usageError{fmt.Errorf("write SOURCE and DESTINATION, or --batch FILE; %d given", len(args))}
 	}
-	now := s.Now()
-	if err := f.apply(&req, cmd, now); err != nil {
+	if err := f.apply(&req, cmd, s.Now()); err != nil {
 		return req, err
 	}
 	if req.Owner == "" {
 		req.Owner = s.Owner
 	}
-	return req, f.locate(req.Validate(now))
+	return req, nil
 }
 
 func (f *requestFlags) fromJSON(s *session, args []string) (transfer.Request, error) {

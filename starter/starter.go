@@ -43,6 +43,11 @@ type Program struct {
 	// others. Empty is unknown, and there is no bench.
 	Executable string
 
+	// Serve starts a worker in this process, for one task alone, which reaches
+	// this host's files as its user does: as file://SITE.
+	Serve func(ctx context.Context, c Connection, task transfer.TaskID, site string) (Local, error)
+	Host  string // this host's name
+
 	NewID func() transfer.TaskID
 	Now   func() time.Time
 
@@ -84,6 +89,7 @@ type session struct {
 	conn    Connection
 	json    bool
 	running bool // the command line was understood
+	local   bool // this process serves the files of the task that it waits for
 	svc     transfer.Service
 	done    func()
 }
@@ -136,7 +142,7 @@ worker dies, and when a server is away for a day.`,
 	add("move", s.transferCommand(), s.planCommand(), s.deleteCommand())
 	add("look", s.lsCommand(), s.statCommand(), s.mkdirCommand(), s.renameCommand())
 	add("tasks", s.tasksCommand(), s.statusCommand(), s.detailsCommand(), s.eventsCommand(), s.resultsCommand(),
-		s.waitCommand(), s.pauseCommand(), s.resumeCommand(), s.cancelCommand(), s.modifyCommand())
+		s.waitCommand(), s.attachCommand(), s.pauseCommand(), s.resumeCommand(), s.cancelCommand(), s.modifyCommand())
 	add("about", s.benchCommand(), s.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root

@@ -85,12 +85,19 @@ func (s *session) transferCommand() *cobra.Command {
 		Short: "Start a transfer",
 		Long: `Start a task that copies a file, what is in a directory (-r), or the items of a
 batch file. The task's id is printed first; the task goes on without this
-command. "gridferry help locations" says how to name files.`,
+command. "gridferry help locations" says how to name files.
+
+With file:///path, the files of this host, the command itself carries them: it
+stays until the task has ended, and a task whose command has gone waits for
+"gridferry attach".`,
 		Example: `  # one file, keeping its name
   gridferry transfer gsiftp://a.example.org/data/x.h5 gsiftp://b.example.org/in/
 
   # what is in a directory, with live progress
   gridferry transfer -r gsiftp://a.example.org/data/ gsiftp://b.example.org/data/ --wait
+
+  # from this host
+  gridferry transfer -r file:///home/ann/run7/ gsiftp://b.example.org/in/run7/
 
   # a mirror: copy what differs, remove what is gone, but never more than 5%
   gridferry transfer -r lab#dtn:/data/ tape:/data/ --sync checksum --delete-extra --max-delete 5%
@@ -105,21 +112,27 @@ command. "gridferry help locations" says how to name files.`,
 			if err := start.check(); err != nil {
 				return err
 			}
-			req, err := request.build(s, cmd, args)
-			if err != nil {
-				return err
-			}
 			if dryRun && start.wait {
 				return &usageError{errors.New("--dry-run starts nothing to --wait for: give one of them")}
 			}
-			if dryRun {
+			id, site := s.choose(start.id), ""
+			if !dryRun {
+				site = siteOf(s.Host, id)
+			}
+			req, here, err := request.build(s, cmd, args, site)
+			switch {
+			case err != nil:
+				return err
+			case dryRun:
 				return s.plan(cmd.Context(), req)
+			case here:
+				return s.transferHere(cmd.Context(), id, req, &start)
 			}
 			svc, err := s.service(cmd.Context())
 			if err != nil {
 				return err
 			}
-			id, err := svc.Submit(cmd.Context(), s.choose(start.id), req)
+			id, err = svc.Submit(cmd.Context(), id, req)
 			if err != nil {
 				return err
 			}
@@ -149,7 +162,7 @@ route and each chunk's tuning with its reason. Nothing is changed.`,
 		Example: `  gridferry plan -r gsiftp://a.example.org/data/ gsiftp://b.example.org/data/
   gridferry plan -r a:/data/ b:/data/ --tuning classic --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := request.build(s, cmd, args)
+			req, _, err := request.build(s, cmd, args, "")
 			if err != nil {
 				return err
 			}

@@ -49,6 +49,24 @@ func connectFake(_ context.Context, c starter.Connection) (transfer.Service, fun
 	return &fake{dir: ".", poked: make(chan struct{}, 100)}, func() {}, nil
 }
 
+// serveFake leaves files named "served" and "stopped" behind.
+func serveFake(_ context.Context, _ starter.Connection, task transfer.TaskID, site string) (starter.Local, error) {
+	if os.Getenv("GRIDFERRY_TEST_ALONE") != "" {
+		return nil, &fault.Error{Kind: fault.Transient, Op: "reach the service at", Path: "unix:/away", Err: errors.New("connection refused"), Hint: "is gridferryd running there?"}
+	}
+	return localFake{}, os.WriteFile("served", []byte(fmt.Sprintln(task, site)), 0o644)
+}
+
+type localFake struct{}
+
+func (localFake) Failed() <-chan error { return nil }
+
+func (localFake) Stop() {
+	if err := os.WriteFile("stopped", nil, 0o644); err != nil {
+		panic(err)
+	}
+}
+
 func (f *fake) taskFile(id transfer.TaskID) string {
 	return filepath.Join(f.dir, "task-"+string(id)+".json")
 }

@@ -36,6 +36,8 @@ func main() {
 		Owner:      owner(),
 		Connect:    connect,
 		Executable: executable(),
+		Serve:      serve,
+		Host:       host(),
 		NewID:      func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
 		Now:        time.Now,
 		Stdin:      os.Stdin,
@@ -47,9 +49,18 @@ func main() {
 
 // connect opens the service behind a Temporal connection.
 func connect(ctx context.Context, c starter.Connection) (transfer.Service, func(), error) {
+	tc, namespace, err := dial(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return service.New(tc, service.Options{Namespace: namespace}), tc.Close, nil
+}
+
+// dial connects to Temporal, and says to which namespace.
+func dial(ctx context.Context, c starter.Connection) (client.Client, string, error) {
 	options, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{ConfigFileProfile: c.Profile})
 	if err != nil {
-		return nil, nil, &fault.Error{Kind: fault.Invalid, Op: "read Temporal's configuration", Err: err, Hint: "look at TEMPORAL_CONFIG_FILE and the other TEMPORAL_ variables"}
+		return nil, "", &fault.Error{Kind: fault.Invalid, Op: "read Temporal's configuration", Err: err, Hint: "look at TEMPORAL_CONFIG_FILE and the other TEMPORAL_ variables"}
 	}
 	if c.Address != "" {
 		options.HostPort = c.Address
@@ -71,9 +82,9 @@ func connect(ctx context.Context, c starter.Connection) (transfer.Service, func(
 		if address == "" {
 			address = client.DefaultHostPort
 		}
-		return nil, nil, &fault.Error{Kind: fault.Transient, Op: "connect to Temporal at", Path: address, Err: err, Hint: "give --address, or set TEMPORAL_ADDRESS"}
+		return nil, "", &fault.Error{Kind: fault.Transient, Op: "connect to Temporal at", Path: address, Err: err, Hint: "give --address, or set TEMPORAL_ADDRESS"}
 	}
-	return service.New(tc, service.Options{Namespace: options.Namespace}), tc.Close, nil
+	return tc, options.Namespace, nil
 }
 
 // dialTimeout is how long the Temporal server may take to answer at first.

@@ -28,6 +28,8 @@ func program() starter.Program {
 		Version: "v0.0.0-test",
 		Owner:   "ada",
 		Connect: connectFake,
+		Serve:   serveFake,
+		Host:    "Laptop.example.org",
 		NewID: func() transfer.TaskID {
 			names, err := filepath.Glob("task-*.json")
 			if err != nil {
