@@ -15,7 +15,11 @@ INTEGRATION = -p 1 -count 1 -timeout 30m ./integration/...
 
 export GRIDFERRY_CACHE := $(CACHE)
 
-.PHONY: demo test check bench soak build tools
+# How long each fuzz target runs, and where they are.
+FUZZTIME := 5m
+FUZZED = $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -n 1 dirname | sort -u)
+
+.PHONY: demo test check bench soak fuzz build tools
 
 demo: build
 	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
@@ -33,11 +37,28 @@ check:
 	go run $(WORKFLOWCHECK) -config .workflowcheck.yaml ./workflows/...
 	go test ./internal/imports
 
-bench: tools build
-	GRIDFERRY_BIN=$(BIN) go test -run '^$$' -bench . -timeout 60m ./...
+# What make bench compares, and how often; README.md has the rest.
+CLASSES := 1000x1KiB 50x1MiB 20x10MiB 1x256MiB
+ROUNDS := 5
 
-soak: tools build
+bench: tools build
+	@./integration/debian.sh "$(CACHE)" rsync rclone
+	@GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 24h -run TestPeers ./integration/bench \
+		-classes "$(CLASSES)" -rounds $(ROUNDS) $(if $(PEERS),-peers "$(PEERS)") $(if $(VERIFY),-verify $(VERIFY)) \
+		$(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
+
+soak: tools build fuzz
 	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(INTEGRATION:30m=5h)
+
+# Without the bound on minimizing, the first input of interest takes a minute.
+fuzz:
+	@for package in $(FUZZED); do \
+		targets=$$(go test -list '^Fuzz' ./$$package) || exit 1; \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./$$package || exit 1; \
+		done; \
+	done
 
 build:
 	@echo "Building. The first time this compiles a Temporal server, which takes two cores about six minutes."
