@@ -44,6 +44,7 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k.web("public_url", c.PublicURL)
 	k.web("temporal.ui", c.Temporal.UI)
 	k.gridftp(c.GridFTP)
+	k.myproxy(c.MyProxy)
 	k.notify(c.Notify)
 	k.api(c.API)
 	k.service(c.Service)

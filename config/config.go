@@ -38,6 +38,7 @@ type Config struct {
 	Metrics     Listener    `yaml:"metrics"`
 	Health      Listener    `yaml:"health"`
 	GridFTP     GridFTP     `yaml:"gridftp"`
+	MyProxy     MyProxy     `yaml:"myproxy"`
 	Notify      Notify      `yaml:"notify"`
 	API         API         `yaml:"api"`
 	Service     Service     `yaml:"service"`
@@ -63,9 +64,10 @@ const (
 	RoleData    Role = "data"    // transfers between servers, and relays
 	RoleSite    Role = "site"    // the file system of this host
 	RoleGridFTP Role = "gridftp" // serves GridFTP
+	RoleMyProxy Role = "myproxy" // issues certificates
 )
 
-func roles() []Role { return []Role{RoleControl, RoleData, RoleSite, RoleGridFTP} }
+func roles() []Role { return []Role{RoleControl, RoleData, RoleSite, RoleGridFTP, RoleMyProxy} }
 
 // Temporal says where the engine is. What is empty comes from Temporal's own
 // environment configuration (TEMPORAL_ADDRESS, temporal.toml and its profiles).
@@ -178,6 +180,7 @@ func (c *Config) fill(env func(string) string) {
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "text")
 	set(&c.GridFTP.Listen, ":2811")
+	c.MyProxy.fill()
 	if len(c.Roles) == 0 && c.Service.URL != "" {
 		c.Roles = []Role{RoleData}
 	}

@@ -147,7 +147,7 @@ func TestCheck(t *testing.T) {
 	for text, want := range map[string]string{
 		"data_dir: here":                                        `c.yaml:1: data_dir: "here" is not an absolute path`,
 		"data_dir: /a/../b":                                     `data_dir: "/a/../b" is not a clean path (write /b)`,
-		"roles: [date]":                                         `c.yaml:1: roles: "date" is not one of control, data, site, gridftp (did you mean data?)`,
+		"roles: [date]":                                         `c.yaml:1: roles: "date" is not one of control, data, site, gridftp, myproxy (did you mean data?)`,
 		"log: {level: loud}":                                    `log.level: "loud" is not one of`,
 		"metrics: {listen: here}":                               `metrics.listen: "here" is not an address`,
 		"health: {listen: ':99999'}":                            `health.listen: ":99999" is not an address`,

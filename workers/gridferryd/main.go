@@ -46,6 +46,7 @@ func newCommand() *cobra.Command {
 	root.AddCommand(
 		runCommand(&from),
 		gridftpCommand(&from),
+		myproxyCommand(&from),
 		checkCommand(&from),
 		setupCommand(&from),
 		vaultCommand(&from),

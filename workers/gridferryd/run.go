@@ -30,8 +30,8 @@ func runCommand(from *source) *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon until it is told to stop",
 		Long: `Runs the roles that --role or the configuration names: control (workflows,
-records), data (transfers between servers, relays), site (this host's files)
-and gridftp (a GridFTP server over them).
+records), data (transfers between servers, relays), site (this host's files),
+gridftp (a GridFTP server over them) and myproxy (certificates for users).
 
 SIGTERM lets copies stop at a safe point first; another worker, or the next
 start, goes on from there. SIGHUP reads the configuration again, without
@@ -43,7 +43,7 @@ touching transfers: endpoints, credentials, roots and the log's level.`,
 		},
 	}
 	c.Flags().BoolVar(&adopt, "adopt-store", false, "take over a store that belongs to another host, which is gone for good")
-	c.Flags().StringSliceVar(&roles, "role", nil, "`role` to run: control, data, site or gridftp; may be repeated")
+	c.Flags().StringSliceVar(&roles, "role", nil, "`role` to run: control, data, site, gridftp or myproxy; may be repeated")
 	c.Flags().StringVar(&site, "site", "", "this host's `name` in file://NAME/path and task queues (default: the host name)")
 	return c
 }
@@ -77,6 +77,14 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		}
 		defer stop()
 		ends = append(ends, gridftpEnds)
+	}
+	if slices.Contains(c.Roles, config.RoleMyProxy) {
+		stop, myproxyEnds, err := startMyProxy(ctx, c, logger, failed)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		ends = append(ends, myproxyEnds)
 	}
 	if len(roles) == 0 {
 		watchEnds(ctx, reg, logger, ends)
