@@ -39,9 +39,9 @@ type Config struct {
 	// Trust judges the clients; it is asked at each request, so that a
 	// connection does not outlive a certificate, or the belief in it.
 	Trust func() (*gsi.Trust, error)
-	// User maps the DN of a client to a user. Nil maps nobody: such a client
-	// is a Peer without a User.
-	User func(dn string) (user string, ok bool)
+	// User maps the DN of a client to a user, or to nobody: the empty name.
+	// Such a client is a Peer without a User. Nil maps nobody.
+	User func(dn string) (user string, err error)
 
 	Logger *slog.Logger // nil is none
 }

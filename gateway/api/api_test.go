@@ -36,8 +36,8 @@ func newSite(t *testing.T) *site {
 		Listen: "127.0.0.1:0",
 		Host:   func() (*gsi.Credential, error) { return host, nil },
 		Trust:  func() (*gsi.Trust, error) { return ca.Trust(), nil },
-		User: func(dn string) (string, bool) {
-			return "ada", dn == "/O=Test/CN=Ada"
+		User: func(dn string) (string, error) {
+			return map[string]string{"/O=Test/CN=Ada": "ada"}[dn], nil
 		},
 	}}
 }

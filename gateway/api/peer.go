@@ -106,8 +106,8 @@ func (s *Server) peer(r *http.Request) (Peer, error) {
 	}
 	peer := Peer{DN: p.Identity, Chain: p.Chain}
 	if s.config.User != nil {
-		if user, ok := s.config.User(p.Identity); ok {
-			peer.User = user
+		if peer.User, err = s.config.User(p.Identity); err != nil {
+			return Peer{}, fault.Wrap(fault.Internal, "find the user of", p.Identity, err)
 		}
 	}
 	return peer, nil

@@ -128,9 +128,17 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		kept := state.kept
 		defer kept.Close()
 		go kept.KeepSwept(ctx, logger)
+		opener.UseVault(state.sealed)
 		conf.Blobs, conf.Records, conf.Leases, conf.Waiters = state.blobs, kept, kept, kept
 		if conf.Notifier, err = newNotifier(c, namespace, kept, logger); err != nil {
 			return err
+		}
+		if slices.Contains(c.Roles, config.RoleControl) {
+			stop, err := startAPI(ctx, c.API, state, opener, tc, logger, failed)
+			if err != nil {
+				return err
+			}
+			defer stop()
 		}
 	}
 	p, err := workers.Start(ctx, conf, roles...)
