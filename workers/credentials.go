@@ -48,7 +48,7 @@ func (o *Opener) identity(ctx context.Context, rec endpoints.Record, owner, cred
 		return id, nil // anonymous, or a name without a password
 	}
 	if credential == "" && scheme != wire.SSHFTP && o.vault != nil {
-		if id.Credential, err = o.activated(ctx, rec, owner); err != nil {
+		if id.Credential, id.Lent, err = o.activated(ctx, rec, owner); err != nil {
 			return id, err
 		}
 		id.Trust, err = o.Trust()
@@ -80,23 +80,28 @@ func (o *Opener) identity(ctx context.Context, rec endpoints.Record, owner, cred
 
 // activated is the owner's credential of the record's domain. Where there is
 // none, it is the worker's own, if that is the owner's to use.
-func (o *Opener) activated(ctx context.Context, rec endpoints.Record, owner string) (*gsi.Credential, error) {
+func (o *Opener) activated(ctx context.Context, rec endpoints.Record, owner string) (*gsi.Credential, *gridftp.Lent, error) {
 	domain := rec.SecurityDomain()
 	hint := "gridferry endpoint activate " + nameOf(rec)
 	a, pem, err := o.vault.Open(ctx, owner, domain)
 	if fault.Is(err, fault.NotFound) {
 		o.closeUsed(owner, domain) // somebody has deactivated it, perhaps through another process
-		return o.own(owner, domain, hint)
+		c, err := o.own(owner, domain, hint)
+		return c, nil, err
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := gsi.ParseCredential(pem)
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Credential, Op: opUse, Path: domain, Err: err, Hint: hint}
+		return nil, nil, &fault.Error{Kind: fault.Credential, Op: opUse, Path: domain, Err: err, Hint: hint}
 	}
 	o.used.add(owner, domain, c.Fingerprint(), a.Expires, o.now())
-	return c, o.lives(c, domain, hint)
+	var lent *gridftp.Lent
+	if c.Fingerprint() != a.Fingerprint { // the vault is another host's, which signed a proxy
+		lent = &gridftp.Lent{Fingerprint: a.Fingerprint, Expires: a.Expires}
+	}
+	return c, lent, o.lives(c, domain, hint)
 }
 
 // own is the worker's own credential for an owner who has activated none.

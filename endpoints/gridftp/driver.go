@@ -73,6 +73,17 @@ type Identity struct {
 	Credential *gsi.Credential // gsiftp
 	Trust      *gsi.Trust      // gsiftp
 	Password   string          // ftp, with the record's user
+
+	// Lent, when Credential is a proxy that somebody made of another which he
+	// keeps, tells of that one: it is what its owner renews, and its end the
+	// one that he has to know of. Sessions end with the proxy in any case.
+	Lent *Lent
+}
+
+// Lent is a credential that a proxy was made of.
+type Lent struct {
+	Fingerprint string
+	Expires     time.Time
 }
 
 // The options that a record of this kind may have.
@@ -201,7 +212,7 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
 	s := &Storage{
-		driver: d, team: d.team(rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, config: c, root: strings.TrimSuffix(rec.Root, "/"),
+		driver: d, team: d.team(rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c, root: strings.TrimSuffix(rec.Root, "/"),
 		using: map[*wire.Client]struct{}{},
 	}
 	client, err := s.session(ctx)

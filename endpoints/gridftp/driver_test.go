@@ -85,6 +85,10 @@ func TestExpires(t *testing.T) {
 	if !s.Expires().Equal(credential.NotAfter()) {
 		t.Errorf("expires %v, the credential %v", s.Expires(), credential.NotAfter())
 	}
+	lent := &Lent{Fingerprint: "of the owner's", Expires: credential.NotAfter().Add(time.Hour)}
+	if s := (&Storage{config: s.config, lent: lent}); !s.Expires().Equal(lent.Expires) || s.Fingerprint() != lent.Fingerprint {
+		t.Errorf("a proxy tells of %s, which expires %v", s.Fingerprint(), s.Expires())
+	}
 	if plain := (&Storage{}); !plain.Expires().IsZero() {
 		t.Errorf("plain FTP expires %v", plain.Expires())
 	}

@@ -22,6 +22,7 @@ type Storage struct {
 	name   string // of the endpoint, for errors
 	domain string // the record's SecurityDomain
 	owner  string
+	lent   *Lent  // see Identity
 	root   string // in front of every path; empty or "/a/b"
 	caps   endpoints.Caps
 
@@ -52,16 +53,22 @@ func (s *Storage) Caps() endpoints.Caps { return s.caps }
 
 // Expires implements endpoints.Expirer: plain FTP and ssh know no end.
 func (s *Storage) Expires() time.Time {
-	if s.config.Credential == nil {
+	switch {
+	case s.config.Credential == nil:
 		return time.Time{}
+	case s.lent != nil:
+		return s.lent.Expires
 	}
 	return s.config.Credential.NotAfter()
 }
 
 // Fingerprint implements endpoints.Credentialed.
 func (s *Storage) Fingerprint() string {
-	if s.config.Credential == nil {
+	switch {
+	case s.config.Credential == nil:
 		return ""
+	case s.lent != nil:
+		return s.lent.Fingerprint
 	}
 	return s.config.Credential.Fingerprint()
 }
