@@ -75,6 +75,27 @@ func tlsConfig(c *Credential, v *verifier, lowest, highest Version) (*tls.Config
 	}, nil
 }
 
+// ClientTLS returns a configuration for plain TLS to host, for protocols without
+// GSI such as HTTPS: it shows c, or nothing when c is nil, and believes only a
+// server that trust believes and whose certificate is for host. It may be used
+// for any number of connections.
+func ClientTLS(c *Credential, trust *Trust, host string) (*tls.Config, error) {
+	if host == "" {
+		return nil, errors.New("gsi: a client must say which host it expects")
+	}
+	expected := verifier{trust: trust, host: host, anonymous: c == nil}
+	config, err := tlsConfig(c, &expected, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	config.ServerName = host
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		v := expected // each connection has its own outcome
+		return v.verify(state.PeerCertificates)
+	}
+	return config, nil
+}
+
 // handshakeError names the handshake, but leaves the transport's own errors
 // and refusals as they are.
 func handshakeError(err error) error {
