@@ -25,6 +25,8 @@ type Connection struct {
 	Address   string // host:port
 	Namespace string
 	Profile   string // in the configuration file
+
+	Service string // where the daemon is asked: unix:/path or https://host:port
 }
 
 // DefaultPoll is how often a task that is waited for is looked at.
@@ -34,6 +36,13 @@ const DefaultPoll = time.Second
 type Program struct {
 	Version string
 	Owner   string // who asks: the user of the operating system
+
+	// Credentials opens the daemon's door for credentials and identities, as
+	// Connect opens the service.
+	Credentials func(ctx context.Context, c Connection) (creds transfer.Credentials, done func(), err error)
+	// Secret asks on the terminal without showing what is typed; nil when
+	// Stdin is none.
+	Secret func(ctx context.Context, question string) ([]byte, error)
 
 	// Connect opens the service. It is called at most once in a run, and not
 	// at all when the command line is wrong. done closes what it opened.
@@ -92,6 +101,9 @@ type session struct {
 	local   bool // this process serves the files of the task that it waits for
 	svc     transfer.Service
 	done    func()
+
+	creds     transfer.Credentials
+	credsDone func()
 }
 
 func (s *session) root() *cobra.Command {
@@ -119,12 +131,14 @@ worker dies, and when a server is away for a day.`,
 	flags.StringVar(&s.conn.Address, "address", "", "Temporal server, host:port (default $TEMPORAL_ADDRESS, or localhost:7233)")
 	flags.StringVar(&s.conn.Namespace, "namespace", "", "Temporal namespace (default $TEMPORAL_NAMESPACE, or default)")
 	flags.StringVar(&s.conn.Profile, "profile", "", "profile in Temporal's configuration file (default $TEMPORAL_PROFILE)")
+	flags.StringVar(&s.conn.Service, "service", "", "the daemon, unix:/path or https://host:port (default $GRIDFERRY_SERVICE, or its socket on this host)")
 	flags.BoolVar(&s.json, "json", false, "print JSON")
 
 	root.AddGroup(
 		&cobra.Group{ID: "move", Title: "Move and remove:"},
 		&cobra.Group{ID: "look", Title: "Look around:"},
 		&cobra.Group{ID: "tasks", Title: "Tasks:"},
+		&cobra.Group{ID: "access", Title: "Credentials:"},
 		&cobra.Group{ID: "about", Title: "About:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -143,6 +157,7 @@ worker dies, and when a server is away for a day.`,
 	add("look", s.lsCommand(), s.statCommand(), s.mkdirCommand(), s.renameCommand())
 	add("tasks", s.tasksCommand(), s.statusCommand(), s.detailsCommand(), s.eventsCommand(), s.resultsCommand(),
 		s.waitCommand(), s.attachCommand(), s.pauseCommand(), s.resumeCommand(), s.cancelCommand(), s.modifyCommand())
+	add("access", s.endpointCommand(), s.identityCommand())
 	add("about", s.benchCommand(), s.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root
@@ -163,6 +178,9 @@ func (s *session) service(ctx context.Context) (transfer.Service, error) {
 func (s *session) close() {
 	if s.done != nil {
 		s.done()
+	}
+	if s.credsDone != nil {
+		s.credsDone()
 	}
 }
 

@@ -32,18 +32,20 @@ func main() {
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(starter.Program{
-		Version:    version(),
-		Owner:      owner(),
-		Connect:    connect,
-		Executable: executable(),
-		Serve:      serve,
-		Host:       host(),
-		NewID:      func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
-		Now:        time.Now,
-		Stdin:      os.Stdin,
-		Stdout:     os.Stdout,
-		Stderr:     os.Stderr,
-		Terminal:   isTerminal(os.Stderr),
+		Version:     version(),
+		Owner:       owner(),
+		Connect:     connect,
+		Credentials: credentials,
+		Secret:      secret(),
+		Executable:  executable(),
+		Serve:       serve,
+		Host:        host(),
+		NewID:       func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
+		Now:         time.Now,
+		Stdin:       os.Stdin,
+		Stdout:      os.Stdout,
+		Stderr:      os.Stderr,
+		Terminal:    isTerminal(os.Stderr),
 	}.Run(ctx, os.Args[1:]))
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gridferry/gridferry/starter"
 	"github.com/gridferry/gridferry/transfer"
+	"github.com/gridferry/gridferry/wire/gsi/gsitest"
 )
 
 func TestMain(m *testing.M) {
@@ -25,11 +26,13 @@ func TestMain(m *testing.M) {
 // program is the command line with a fake service, at noon of a day in 2026.
 func program() starter.Program {
 	return starter.Program{
-		Version: "v0.0.0-test",
-		Owner:   "ada",
-		Connect: connectFake,
-		Serve:   serveFake,
-		Host:    "Laptop.example.org",
+		Version:     "v0.0.0-test",
+		Owner:       "ada",
+		Connect:     connectFake,
+		Credentials: connectCredentials,
+		Secret:      askFake(),
+		Serve:       serveFake,
+		Host:        "Laptop.example.org",
 		NewID: func() transfer.TaskID {
 			names, err := filepath.Glob("task-*.json")
 			if err != nil {
@@ -48,6 +51,8 @@ func program() starter.Program {
 
 // TestScripts runs the scripts in testdata, which read as documentation.
 func TestScripts(t *testing.T) {
+	ca := gsitest.NewCA(t)
+	ada := ca.Proxy(ca.User("Ada"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -55,7 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
-			return nil
+			return ada.SaveProxy(filepath.Join(env.WorkDir, "proxy.pem"))
 		},
 	})
 }
