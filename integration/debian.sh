@@ -12,7 +12,7 @@ shift
 packages=(
 	globus-gass-copy-progs globus-gridftp-server-progs globus-proxy-utils globus-gsi-cert-utils-progs
 	myproxy myproxy-admin myproxy-server
-	iproute2 nftables openssh-client openssh-server openssl postgresql procps python3-aiosmtpd
+	iproute2 nftables openssh-client openssh-server openssl pamtester postgresql procps python3-aiosmtpd
 	"$@"
 )
 unpacked=(

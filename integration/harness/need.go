@@ -27,6 +27,7 @@ func packages() map[string]string {
 		"myproxy-server":        "myproxy-server",
 		"nft":                   "nftables",
 		"openssl":               "openssl",
+		"pamtester":             "pamtester",
 		"proftpd":               "proftpd-core",
 		"setpriv":               "util-linux",
 		"sftp":                  "openssh-client",
