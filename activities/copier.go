@@ -140,7 +140,7 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 			return err
 		}
 	}
-	if err := c.ends.lasts(time.Now()); err != nil {
+	if err := c.d.lasts(c.ends); err != nil {
 		return err
 	}
 	if err := c.private(); err != nil {
@@ -171,7 +171,7 @@ func (c *copier) expire() (stop func()) {
 	if first == nil {
 		return func() {}
 	}
-	left := time.Until(first.Expires) - expiryMargin
+	left := time.Until(first.Expires) - c.d.lifeSpans().margin
 	t := time.AfterFunc(left, func() { c.block(first.expired(first.Expires)) })
 	return func() { t.Stop() }
 }

@@ -103,6 +103,11 @@ func (d *Data) Copy(ctx context.Context, in CopyInput) (CopyResult, error) {
 // copy is Copy, over ends that are open already or nil.
 func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, error) {
 	begun := time.Now()
+	leave, err := d.enter(ctx, in)
+	if err != nil {
+		return CopyResult{}, err
+	}
+	defer leave()
 	h, err := d.acquire(ctx, in)
 	if err != nil {
 		return CopyResult{}, err

@@ -27,6 +27,7 @@ type Data struct {
 	parts partSizes
 	limit time.Duration // how long a lease is good without renewal
 	quiet time.Duration // defaultQuiet
+	life  lifeSpans
 }
 
 func (d *Data) logger() *slog.Logger {

@@ -123,7 +123,7 @@ func (d *Data) openEnds(ctx context.Context, e Ends) (*pair, error) {
 		}
 		return nil, dstErr
 	}
-	if err := p.lasts(time.Now()); err != nil {
+	if err := d.lasts(p); err != nil {
 		p.Close()
 		return nil, err
 	}

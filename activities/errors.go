@@ -41,6 +41,9 @@ func toTemporal(err error) error {
 	if kind == fault.Busy {
 		// Everybody who is refused now would come back at the same moment.
 		opts.NextRetryDelay = time.Second + rand.N(4*time.Second)
+		if slot := (*noSlot)(nil); errors.As(err, &slot) {
+			opts.NextRetryDelay *= 4
+		}
 	}
 	return temporal.NewApplicationErrorWithOptions(clip(err.Error()), string(kind), opts)
 }

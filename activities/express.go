@@ -112,6 +112,11 @@ func (d *Data) expressCopy(ctx context.Context, in ExpressInput, probe ProbeResu
 	if err := putLines(ctx, d.Blobs, chunk.Sheet, []transfer.File{f}); err != nil {
 		return CopyResult{}, chunk, err
 	}
-	res, err := d.copy(ctx, CopyInput{Task: in.Task, Ends: in.Ends, Probe: probe, Chunk: chunk, Options: opts, Schedule: 1}, p)
+	copyIn := CopyInput{Task: in.Task, Ends: in.Ends, Probe: probe, Chunk: chunk, Options: opts, Schedule: 1}
+	res, err := d.copy(ctx, copyIn, p)
+	if res.Complete {
+		// It was all that the task copies. What cannot be given back expires.
+		_ = d.Leave(ctx, copyIn)
+	}
 	return res, chunk, err
 }

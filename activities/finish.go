@@ -140,7 +140,7 @@ func (f *finisher) run(ctx context.Context) error {
 		at = finishCursor{Dirs: true}
 	}
 	if f.in.Abandon {
-		return f.d.Blobs.Delete(ctx, orphanKey(f.in.Task)) // if a sweep has sent us
+		return putLines(ctx, f.d.Blobs, settledKey(f.in.Task), []settled{{At: time.Now().UTC()}})
 	}
 	return f.setDirs(ctx, at)
 }

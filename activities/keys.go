@@ -24,6 +24,7 @@ import (
 //	tasks/<task>/late/<chunk>                 that a chunk has files to be verified again
 //	tasks/<task>/results/<group>/<page>-<epoch>
 //	tasks/<task>/events/<page>
+//	tasks/<task>/settled                      that nothing of it is left to be cleaned up
 //
 // but for orphans/<task>: that the task has ended and has something left to be
 // cleaned up.
@@ -130,6 +131,8 @@ func eventsPrefix(id transfer.TaskID) string { return taskKey(id) + "events/" }
 func eventsKey(id transfer.TaskID, page int) string {
 	return fmt.Sprintf("%s%08d", eventsPrefix(id), page)
 }
+
+func settledKey(id transfer.TaskID) string { return taskKey(id) + "settled" }
 
 const orphansPrefix = "orphans/"
 

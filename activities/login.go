@@ -9,16 +9,26 @@ import (
 	"github.com/gridferry/gridferry/fault"
 )
 
-const (
-	// leastLife is what must be left of a credential for anything to be begun
-	// with it: as long as a step takes, and less than half of a chunk.
-	leastLife = 30 * time.Second
+// lifeSpans say what is done with a credential that will end.
+type lifeSpans struct {
+	// least is what must be left for anything to be begun: as long as a step
+	// takes, and half of a chunk.
+	least time.Duration
+	// margin is how long before the end a copy hands out nothing more. What is
+	// under way then has drainGrace to come to its end, and the sessions are
+	// closed before the servers' clocks can tell.
+	margin time.Duration
+}
 
-	// expiryMargin is how long before the end of a credential a copy hands out
-	// nothing more. What is under way then has drainGrace to come to its end,
-	// and the sessions are closed before the servers' clocks can tell.
-	expiryMargin = 2 * drainGrace
-)
+var defaultLife = lifeSpans{least: 30 * time.Second, margin: 2 * drainGrace}
+
+// lifeSpans is defaultLife, but for tests.
+func (d *Data) lifeSpans() lifeSpans {
+	if d.life != (lifeSpans{}) {
+		return d.life
+	}
+	return defaultLife
+}
 
 func loginOf(rec endpoints.Record, s endpoints.Storage) Login {
 	l := Login{Domain: rec.SecurityDomain()}
@@ -62,9 +72,10 @@ func (p *pair) ends() []*place {
 }
 
 // lasts is a Credential error when too little is left at an end.
-func (p *pair) lasts(now time.Time) error {
+func (d *Data) lasts(p *pair) error {
+	now := time.Now()
 	for _, e := range p.ends() {
-		if !e.Expires.IsZero() && e.Expires.Sub(now) < leastLife {
+		if !e.Expires.IsZero() && e.Expires.Sub(now) < d.lifeSpans().least {
 			return e.expired(now)
 		}
 	}

@@ -9,12 +9,12 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// orphan is a task without a workflow that has something left to be done. It
-// is kept until that is done: each step may be lost with its worker.
+// orphan is a task that has ended and has something left to be done. It is
+// kept until that is done: each step may be lost with its worker.
 type orphan struct {
 	Task   transfer.TaskID `json:"task"` // the key of its blobs
 	Since  time.Time       `json:"since"`
-	Finish *FinishInput    `json:"finish,omitempty"` // to be run to its end, which removes the orphan
+	Finish *FinishInput    `json:"finish,omitempty"` // to be run to its end, which says that it is settled
 	Ended  *transfer.Task  `json:"ended,omitempty"`  // as it is to be recorded; nil when it was
 	Events int             `json:"events,omitempty"` // number of the page for the event of its end
 	Notify string          `json:"notify,omitempty"`
@@ -22,6 +22,12 @@ type orphan struct {
 
 func putOrphan(ctx context.Context, blobs blob.Store, o orphan) error {
 	return putLines(ctx, blobs, orphanKey(o.Task), []orphan{o})
+}
+
+// settled says that a task has left nothing behind. Whoever cleans up may be a
+// worker that reaches the blobs of that task alone.
+type settled struct {
+	At time.Time `json:"at"`
 }
 
 // tellFor is how long sweeps tell of an orphan's end again. The first did, but
@@ -47,11 +53,14 @@ func (c *Control) sweepOrphans(ctx context.Context, in SweepInput, out *SweepRes
 		if err != nil {
 			return err
 		}
-		age := time.Since(o.Since)
-		if age > keep || o.Finish == nil && age > tellFor {
-			if err := c.Blobs.Delete(ctx, key); err != nil {
-				return err
-			}
+		over, err := c.orphanIsOver(ctx, o, keep)
+		if over {
+			err = c.Blobs.Delete(ctx, key)
+		}
+		if err != nil {
+			return err
+		}
+		if over {
 			continue
 		}
 		if err := c.endOrphan(ctx, o, out); err != nil {
@@ -84,4 +93,18 @@ func (c *Control) endOrphan(ctx context.Context, o orphan, out *SweepResult) err
 		})
 	}
 	return nil
+}
+
+// orphanIsOver says that nothing is left to be done, or that nobody could for
+// too long.
+func (c *Control) orphanIsOver(ctx context.Context, o orphan, keep time.Duration) (bool, error) {
+	age := time.Since(o.Since)
+	if o.Finish == nil || age > keep {
+		return age > min(keep, tellFor), nil
+	}
+	_, err := getOne[settled](ctx, c.Blobs, settledKey(o.Finish.Task))
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

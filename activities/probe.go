@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/transfer"
@@ -100,7 +99,7 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 	if len(errs) > 0 {
 		return fail(errs[0])
 	}
-	if err := p.lasts(time.Now()); err != nil {
+	if err := d.lasts(p); err != nil {
 		return fail(err)
 	}
 	if p.src == nil {

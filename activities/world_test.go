@@ -362,8 +362,14 @@ func (o *leaseOffice) Acquire(ctx context.Context, want LeaseRequest) (Lease, er
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	key := string(want.Task) + "/" + want.Chunk
+	for _, c := range o.claims[key] {
+		o.in[c.Endpoint] -= c.Sessions // the same holder, or its successor
+	}
 	for _, c := range want.Sessions {
 		if c.Limit > 0 && o.in[c.Endpoint]+c.Sessions > c.Limit {
+			for _, c := range o.claims[key] {
+				o.in[c.Endpoint] += c.Sessions
+			}
 			return Lease{}, fault.New(fault.Busy, "acquire", c.Endpoint, "too many sessions")
 		}
 	}

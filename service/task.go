@@ -136,9 +136,14 @@ const unclaimed = 15 * time.Second
 func stuck(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
 	for _, a := range d.GetPendingActivities() {
 		name := a.GetActivityType().GetName()
+		if name == "Notify" {
+			continue // the task does not wait for it
+		}
 		switch last := a.GetLastFailure(); {
 		case last.GetTimeoutFailureInfo() != nil:
 			return fmt.Sprintf("the worker at %s was lost; attempt %d goes on from where it was", name, a.GetAttempt())
+		case last.GetApplicationFailureInfo().GetType() == string(fault.Busy):
+			return "waiting for its turn: " + last.GetMessage()
 		case last != nil:
 			return fmt.Sprintf("attempt %d of %s, after: %s", a.GetAttempt(), name, last.GetMessage())
 		case a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 && a.GetScheduledTime() != nil:

@@ -85,6 +85,15 @@ func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 	busy := &workflowpb.PendingActivityInfo{
 		ActivityType: &commonpb.ActivityType{Name: "Copy"}, Attempt: 2, LastFailure: &failurepb.Failure{Message: "all 4 sessions are taken"},
 	}
+	turn := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Copy"}, Attempt: 9, LastFailure: &failurepb.Failure{
+			Message:     "lab#dtn takes one task at a time",
+			FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: string(fault.Busy)}},
+		},
+	}
+	mail := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Notify"}, Attempt: 5, LastFailure: &failurepb.Failure{Message: "no mail server"},
+	}
 	active := transfer.Task{Status: transfer.Active, Verdict: "progressing"}
 	paused := active
 	paused.Paused = true
@@ -97,6 +106,8 @@ func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 		"in the queue for long":     {active, queued(time.Minute), "no worker has taken up Probe for 1m00s"},
 		"a lost worker":             {active, lost, "the worker at Copy was lost; attempt 3"},
 		"a limit":                   {active, busy, "all 4 sessions are taken"},
+		"a place":                   {active, turn, "waiting for its turn: lab#dtn takes one task at a time"},
+		"a mail server":             {active, mail, "progressing"},
 		"paused":                    {paused, lost, "progressing"},
 	} {
 		t.Run(name, func(t *testing.T) {

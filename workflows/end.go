@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -25,13 +26,14 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	}
 	r.conclude(dctx, err)
 	r.forget(dctx)
+	left := r.leave(dctx)
 	told := r.tellEnd(dctx)
 	r.keepFinalRecord(dctx)
 	if !told { // of a short task this record is the first to say whether anybody hears
 		r.tellEnd(dctx)
 	}
 	r.publish(dctx)
-	quiet := func() bool { return len(r.Telling) == 0 && workflow.AllHandlersFinished(dctx) }
+	quiet := func() bool { return len(r.Telling) == 0 && left() && workflow.AllHandlersFinished(dctx) }
 	if !quiet() { // spares the timer where nobody is told
 		_, _ = workflow.AwaitWithTimeout(dctx, r.Policies.Cleanup, quiet)
 	}
@@ -133,4 +135,16 @@ func (r *run) abandon(ctx workflow.Context) {
 			return
 		}
 	}
+}
+
+// leave gives back the task's places at ends that have few of them, and
+// returns what says whether that is done.
+func (r *run) leave(ctx workflow.Context) (done func() bool) {
+	if r.Probe == nil || r.Probe.Source.Tasks+r.Probe.Destination.Tasks == 0 || r.Walk.Segments == 0 {
+		return func() bool { return true } // none, or given back by the express copy
+	}
+	opts := stepOptions(r.Probe.Route.Queue, r.Ends.Owner, "make room for other tasks")
+	opts.ScheduleToCloseTimeout = time.Minute // by then they have expired
+	in := activities.CopyInput{Task: r.Key, Ends: r.Ends, Probe: *r.Probe}
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), data.Leave, in).IsReady
 }

@@ -458,3 +458,21 @@ func TestEqualChecksumsAreSkipped(t *testing.T) {
 		t.Errorf("progress = %+v", p)
 	}
 }
+
+// TestTransferMakesRoom: at an end that takes few tasks, and only there.
+func TestTransferMakesRoom(t *testing.T) {
+	for _, limit := range []int{0, 2} {
+		w := newWorld(t)
+		w.probe = func(int) (activities.ProbeResult, error) {
+			res := probed("")
+			res.Destination.Tasks = limit
+			return res, nil
+		}
+		if _, err := w.transfer(tree()); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.left) != min(limit, 1) {
+			t.Errorf("limit %d: left %d times", limit, len(w.left))
+		}
+	}
+}

@@ -33,6 +33,7 @@ type world struct {
 	mails    []transfer.Notice
 	awaits   []activities.AwaitInput
 	forgets  int
+	left     []activities.CopyInput
 
 	// What the activities answer; n counts the calls from 1. Nil is the
 	// ordinary good answer.
@@ -147,6 +148,13 @@ func (p *players) Finish(_ context.Context, in activities.FinishInput) (activiti
 		return p.w.finish(len(p.w.finishes), in)
 	}
 	return activities.FinishResult{}, nil
+}
+
+func (p *players) Leave(_ context.Context, in activities.CopyInput) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.left = append(p.w.left, in)
+	return nil
 }
 
 func (p *players) Browse(_ context.Context, in activities.BrowseInput) (activities.BrowseResult, error) {

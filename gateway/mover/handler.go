@@ -319,14 +319,18 @@ func (h *Handler) acquire(_ http.ResponseWriter, r *http.Request, who reach) (an
 		// A mover was told the limits by whoever probed; a user might have
 		// them higher, which would leave others less.
 		for i, c := range want.Sessions {
-			if !slices.Contains(who.task.Endpoints, c.Endpoint) {
-				return nil, fault.New(fault.Permission, "open sessions at", c.Endpoint, "it is no end of task "+string(who.id))
+			name, ofTasks := strings.CutPrefix(c.Endpoint, activities.TasksAt)
+			if !slices.Contains(who.task.Endpoints, name) {
+				return nil, fault.New(fault.Permission, "open sessions at", name, "it is no end of task "+string(who.id))
 			}
-			rec, err := h.Endpoints.Resolve(r.Context(), c.Endpoint)
+			rec, err := h.Endpoints.Resolve(r.Context(), name)
 			if err != nil {
 				return nil, err
 			}
 			want.Sessions[i].Limit = rec.Limits.Sessions
+			if ofTasks {
+				want.Sessions[i].Limit = rec.Limits.Tasks
+			}
 		}
 	}
 	return h.Leases.Acquire(r.Context(), want)
