@@ -26,7 +26,7 @@ func (s *Service) fetch(ctx context.Context, owner string, l transfer.MyProxyLog
 	}
 	switch {
 	case l.Server == "":
-		return nil, bad("myproxy.server", "the endpoint's configuration names no MyProxy server", "name one with --myproxy HOST")
+		return nil, bad("myproxy.server", "the endpoint's configuration names no MyProxy server", "name one with --server HOST")
 	case l.User == "" || l.Passphrase == "":
 		return nil, bad("myproxy", "a user and a pass phrase are wanted", "")
 	case l.Lifetime < 0 || time.Duration(l.Lifetime) > maxLife:

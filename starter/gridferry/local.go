@@ -6,11 +6,9 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/gridferry/gridferry/config"
 	"github.com/gridferry/gridferry/gateway/api"
 	"github.com/gridferry/gridferry/starter"
 	"github.com/gridferry/gridferry/transfer"
-	"github.com/gridferry/gridferry/wire/gsi"
 	"github.com/gridferry/gridferry/workers"
 )
 
@@ -30,10 +28,7 @@ func (l local) Stop() {
 
 // serve starts a worker for one task. It gets leases and blobs from the daemon.
 func serve(ctx context.Context, c starter.Connection, task transfer.TaskID, site string) (starter.Local, error) {
-	service, err := api.NewClient(config.DefaultService(os.Getenv), api.ClientConfig{
-		Credential: gsi.FromEnvironment,
-		Trust:      func() (*gsi.Trust, error) { return gsi.LoadTrust(gsi.DefaultTrustDir()) },
-	})
+	service, err := door(c)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,14 @@ type CA struct {
 // own.
 func NewCA(t testing.TB) *CA {
 	t.Helper()
-	authority, err := gsi.NewAuthority("Test")
+	return NewCAOf(t, "Test")
+}
+
+// NewCAOf makes the authority of another organisation: its DN is
+// /O=org/CN=org CA, and all that it issues is below /O=org.
+func NewCAOf(t testing.TB, org string) *CA {
+	t.Helper()
+	authority, err := gsi.NewAuthority(org)
 	if err != nil {
 		t.Fatal(err)
 	}
