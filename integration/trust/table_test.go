@@ -82,9 +82,9 @@ func TestVerdicts(t *testing.T) {
 			fmt.Fprintf(&sentences, "%s:\n    %v\n", r.name, ours)
 		}
 	}
-	name, ours, openssl, theirs := f.wrongHost(ca, trust)
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, short(string(gsi.ReasonHost)), short(openssl), short(theirs))
-	fmt.Fprintf(&sentences, "%s:\n    %v\n", name, ours)
+	openssl, theirs, ours := f.wrongHost(ca, trust)
+	fmt.Fprintf(w, "wrong host\t%s\t%s\t%s\n", short(string(gsi.ReasonHost)), short(openssl), short(theirs))
+	fmt.Fprintf(&sentences, "wrong host:\n    %v\n", ours)
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func (f *forger) openssl(trustDir string, c *gsi.Credential, more ...string) str
 
 // wrongHost lets a server of ours show a certificate for another host to the
 // toolkit's client.
-func (f *forger) wrongHost(ca *gsitest.CA, trust *gsi.Trust) (name string, ours error, openssl, theirs string) {
+func (f *forger) wrongHost(ca *gsitest.CA, trust *gsi.Trust) (openssl, theirs string, ours error) {
 	t := f.t
 	t.Helper()
 	elsewhere := f.end(ca.Root(), pkix.Name{Organization: []string{"Test"}, CommonName: "dtn.example.org"}, func(c *forged) { c.DNSNames = []string{"dtn.example.org"} })
@@ -243,7 +243,7 @@ func (f *forger) wrongHost(ca *gsitest.CA, trust *gsi.Trust) (name string, ours 
 	} else {
 		theirs = lastLine(err.Error())
 	}
-	return "wrong host", ours, openssl, theirs
+	return openssl, theirs, ours
 }
 
 func lastLine(text string) string {

@@ -1,7 +1,6 @@
 package gsi
 
 import (
-	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -28,10 +27,8 @@ func checkStrength(cert *x509.Certificate) error {
 			return refuse(ReasonWeakKey, cert, "its RSA key has %d bits, more than %d", bits, maxVerifiedBits)
 		}
 	case *ecdsa.PublicKey, ed25519.PublicKey:
-	case *dsa.PublicKey:
-		return refuse(ReasonWeakKey, cert, "its key is for DSA, which is no longer accepted: %s", strongerKey(cert))
-	default:
-		return refuse(ReasonWeakKey, cert, "its key is of an unknown kind (%v): %s", cert.PublicKeyAlgorithm, strongerKey(cert))
+	default: // DSA among them
+		return refuse(ReasonWeakKey, cert, "its key is of a kind that is not accepted (%v): %s", cert.PublicKeyAlgorithm, strongerKey(cert))
 	}
 	return nil
 }
