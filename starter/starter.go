@@ -48,14 +48,17 @@ type Program struct {
 	// at all when the command line is wrong. done closes what it opened.
 	Connect func(ctx context.Context, c Connection) (svc transfer.Service, done func(), err error)
 
-	// Executable is the path of the program itself, which bench runs beside
-	// others. Empty is unknown, and there is no bench.
-	Executable string
-
 	// Serve starts a worker in this process, for one task alone, which reaches
 	// this host's files as its user does: as file://SITE.
 	Serve func(ctx context.Context, c Connection, task transfer.TaskID, site string) (Local, error)
 	Host  string // this host's name
+
+	// Site are commands for those who run a site; they need no service.
+	Site []*cobra.Command
+
+	// Executable is the path of the program itself, which bench runs beside
+	// others. Empty is unknown, and there is no bench.
+	Executable string
 
 	NewID func() transfer.TaskID
 	Now   func() time.Time
@@ -138,6 +141,7 @@ worker dies, and when a server is away for a day.`,
 		&cobra.Group{ID: "move", Title: "Move and remove:"},
 		&cobra.Group{ID: "look", Title: "Look around:"},
 		&cobra.Group{ID: "tasks", Title: "Tasks:"},
+		&cobra.Group{ID: "site", Title: "Run a site:"},
 		&cobra.Group{ID: "access", Title: "Credentials:"},
 		&cobra.Group{ID: "about", Title: "About:"},
 	)
@@ -157,6 +161,7 @@ worker dies, and when a server is away for a day.`,
 	add("look", s.lsCommand(), s.statCommand(), s.mkdirCommand(), s.renameCommand())
 	add("tasks", s.tasksCommand(), s.statusCommand(), s.detailsCommand(), s.eventsCommand(), s.resultsCommand(),
 		s.waitCommand(), s.attachCommand(), s.pauseCommand(), s.resumeCommand(), s.cancelCommand(), s.modifyCommand())
+	add("site", s.Site...)
 	add("access", s.endpointCommand(), s.identityCommand())
 	add("about", s.benchCommand(), s.versionCommand())
 	root.AddCommand(helpTopics()...)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
@@ -40,6 +41,7 @@ func main() {
 		Executable:  executable(),
 		Serve:       serve,
 		Host:        host(),
+		Site:        []*cobra.Command{setupProgram().Command()},
 		NewID:       func() transfer.TaskID { return transfer.TaskID(uuid.NewString()) },
 		Now:         time.Now,
 		Stdin:       os.Stdin,
