@@ -5,6 +5,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -110,6 +111,14 @@ func (d *demo) show(ctx context.Context, s *site) error {
 	if code := program.Run(ctx, []string{"details", string(id)}); code != starter.ExitOK {
 		return fmt.Errorf("the report ended with exit code %d", code)
 	}
+	notice, err := os.ReadFile(s.worker.out)
+	if err != nil {
+		return err
+	}
+	if len(notice) == 0 {
+		return errors.New("the owner was told nothing of how the task ended")
+	}
+	d.say("\nWhat its owner is told, by mail where the site has a mail server:\n\n%s", bytes.TrimSpace(notice))
 	d.say("\nTemporal Web UI: %s", s.taskURL(id))
 	if !d.Keep {
 		d.say("It ends with this command; KEEP=1 leaves everything up.")

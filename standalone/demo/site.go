@@ -79,7 +79,8 @@ func (s *site) start(ctx context.Context, d *demo) error {
 		return err
 	}
 	d.say("Starting a worker.")
-	s.worker, err = s.startDaemon(d, "worker", fmt.Sprintf("roles: [control, data]\ndata_dir: %q\ntrust_dir: %q\n", filepath.Join(s.work, "state"), s.trust),
+	s.worker, err = s.startDaemon(d, "worker", fmt.Sprintf("roles: [control, data]\ndata_dir: %q\ntrust_dir: %q\ntemporal: {ui: %q}\nnotify: {stdout: true}\n",
+		filepath.Join(s.work, "state"), s.trust, s.temporal.UI()),
 		"TEMPORAL_ADDRESS="+s.temporal.Address(), "TEMPORAL_NAMESPACE="+s.temporal.Namespace(), "X509_USER_PROXY="+s.proxy)
 	return err
 }
@@ -157,7 +158,8 @@ func (s *site) startServer(d *demo, name, root string, readOnly bool) (*server, 
 type daemon struct {
 	name  string
 	cmd   *exec.Cmd
-	log   string
+	log   string // what it says on standard error
+	out   string // and on standard output: the notices to owners
 	ended chan struct{}
 }
 
@@ -166,15 +168,20 @@ func (s *site) startDaemon(d *demo, name, conf string, env ...string) (*daemon, 
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
-	p := &daemon{name: name, log: s.path(name + ".log"), ended: make(chan struct{})}
-	out, err := os.Create(p.log)
+	p := &daemon{name: name, log: s.path(name + ".log"), out: s.path(name + ".out"), ended: make(chan struct{})}
+	errors, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer errors.Close()
+	out, err := os.Create(p.out)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	p.cmd = exec.Command(filepath.Join(d.Bin, "gridferryd"), "run", "--config", file)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.work}, env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Stdout, p.cmd.Stderr = out, errors
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us to pass on, in order
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the %s: %w", name, err)
