@@ -155,9 +155,10 @@ func TestSweepTasks(t *testing.T) {
 	if done, err := c.SweepTasks(t.Context(), SweepInput{}); err != nil || len(done.Orphans)+len(done.Ended) != 0 {
 		t.Errorf("when all is done: %+v, %v", done, err)
 	}
-	for name := range tree(t, w.dst, "/to") {
-		if r, ok := w.results()[path.Join("/to", name)]; !strings.HasSuffix(name, "/") && name != "/replaced" && (!ok || r.Status != statusCopied) {
-			t.Errorf("%s is left, and nobody has proven it", name)
+	want := tree(t, w.src, "/from")
+	for name, data := range tree(t, w.dst, "/to") {
+		if r, ok := w.results()[path.Join("/to", name)]; !strings.HasSuffix(name, "/") && name != "/replaced" && (!ok || r.Status != statusCopied) && data != want[name] {
+			t.Errorf("%s is left, and is not what it should be", name)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gridferry/gridferry/blob"
@@ -166,6 +167,13 @@ func (l *ledger) suspects() []int {
 		}
 	}
 	return s
+}
+
+// given says of a suspect that it was certainly given to a server. An attempt
+// that ended cleanly wrote down how far it came; of one that did not, all that
+// was reserved ahead may never have been touched.
+func (l *ledger) given(i int) bool {
+	return l.Closed && !slices.ContainsFunc(l.Late, func(o late) bool { return o.File == i })
 }
 
 // risky is the size up to which a file that the destination does not have is

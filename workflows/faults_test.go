@@ -272,6 +272,9 @@ func TestTransferFinish(t *testing.T) {
 	if n := len(w.copied); n != 3 || w.copied[2].Chunk.ID != "redo-0" {
 		t.Errorf("%d copies", n)
 	}
+	if p := task.Progress; p.FilesDone != p.Files || p.BytesDone != p.Bytes {
+		t.Errorf("what was done twice counts twice: %+v", p)
+	}
 	if d := task.Completed.Sub(task.Requested); d < time.Minute {
 		t.Errorf("it did not wait for the horizon: %s", d)
 	}
