@@ -91,22 +91,11 @@ func dialTLS(ctx context.Context, dialer *net.Dialer, network, address string, c
 	if err != nil {
 		return nil, fault.Wrap(fault.Credential, "read", "the trusted authorities", err)
 	}
-	shown := credential.TLSCertificate()
-	return (&tls.Dialer{NetDialer: dialer, Config: &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		ServerName: host,
-		// Chosen by us: the server lists no authorities, and crypto/tls knows
-		// no proxies.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &shown, nil },
-		InsecureSkipVerify:   true, // VerifyConnection does it, for crypto/tls knows no host/ names
-		VerifyConnection: func(state tls.ConnectionState) error {
-			peer, err := trust.Verify(state.PeerCertificates, time.Now())
-			if err != nil {
-				return err
-			}
-			return gsi.MatchHost(peer.EEC(), host)
-		},
-	}}).DialContext(ctx, network, address)
+	conf, err := gsi.ClientTLS(credential, trust, host)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: conf}).DialContext(ctx, network, address)
 }
 
 // Close ends the connections that wait for the next request.

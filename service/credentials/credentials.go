@@ -210,11 +210,24 @@ func (s *Service) judged(c *gsi.Credential, trust *gsi.Trust, endpoint string) (
 	if err != nil {
 		return refuse(err, "")
 	}
-	eec := c.EEC()
 	return transfer.Activation{
-		Subject: peer.Identity, Issuer: gsi.DN(eec.RawIssuer), Fingerprint: c.Fingerprint(),
+		Subject: peer.Identity, Issuer: gsi.DN(peer.EEC().RawIssuer), VOMS: s.claims(peer), Fingerprint: c.Fingerprint(),
 		Given: now.UTC(), Expires: c.NotAfter().UTC(),
 	}, pem, nil
+}
+
+// claims are the VOMS attributes of a credential. They are shown, and decide
+// nothing, so that those that cannot be read do not matter.
+func (s *Service) claims(peer *gsi.Peer) []string {
+	found, err := peer.VOMS()
+	if err != nil {
+		s.config.Logger.Info("VOMS attributes cannot be shown", "subject", peer.Identity, "error", err)
+	}
+	var names []string
+	for _, v := range found {
+		names = append(names, v.FQANs...)
+	}
+	return names
 }
 
 // The time and number of signals of one release. What is not told in that time
