@@ -76,7 +76,8 @@ type Temporal struct {
 	ConfigFile string `yaml:"config_file"`
 	Address    string `yaml:"address"`
 	Namespace  string `yaml:"namespace"`
-	UI         string `yaml:"ui"` // address of its Web UI, for links in mail
+	UI         string `yaml:"ui"`       // address of its Web UI, for links in mail
+	Fairness   bool   `yaml:"fairness"` // the server shares queues out among owners: matching.enableFairness is on
 }
 
 // Blobs is where manifests, ledgers and results are kept.

@@ -59,6 +59,11 @@ type Config struct {
 	// how many activities of that role run at once; 0 leaves it to the SDK.
 	Copies, Steps, Control int
 
+	// Fair says that the server shares a queue out among owners
+	// (matching.enableFairness). Without it this worker keeps an owner's copies
+	// to Copies of its slots, so that Steps of them are left for others.
+	Fair bool
+
 	// Deadline is that of tasks that name none; 0 is transfer.DefaultDeadline.
 	Deadline time.Duration
 
@@ -239,6 +244,11 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 	}
 	// One queue has one number: with nothing else to do, copies take all of it.
 	options.MaxConcurrentActivityExecutionSize = c.Copies + c.Steps
+	if !c.Fair && c.Only == "" {
+		options.Interceptors = append(options.Interceptors, newShares(c.Copies))
+		c.Log.Warn("the server is not said to share queues out among owners, so each owner is kept to a part of this worker",
+			"role", r, "copies", c.Copies, "hint", "switch matching.enableFairness on and set temporal.fairness")
+	}
 	// An eager activity goes past the queue, and so past the fairness among
 	// owners.
 	options.DisableEagerActivities = true
