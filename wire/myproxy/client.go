@@ -51,8 +51,8 @@ func (c *Client) converse(ctx context.Context, q *request, rest func(*session, *
 	var said *wordsError
 	if errors.As(err, &said) {
 		e.Words = said.words
-	} else {
-		e.Err = err
+	} else if e.Err = err; c.Credential != nil && alerted(err) {
+		e.Err = fmt.Errorf("the server refused the certificate of %s: %w", c.Credential.Identity(), err)
 	}
 	return e
 }

@@ -19,7 +19,7 @@ const (
 	WrongPassphrase Refusal = "wrong pass phrase" // or, of servers that don't say which, an unknown user
 	NoCredential    Refusal = "no credential"     // nothing is stored under that name, or the user is unknown
 	Expired         Refusal = "expired"           // what is stored has ended
-	Denied          Refusal = "denied"            // the server's policy, or a lock put on the credential
+	Denied          Refusal = "denied"            // the server's policy, a lock put on the credential, or a certificate of ours that it refused
 	Unsupported     Refusal = "unsupported"       // the server does not do this
 	Rejected        Refusal = "rejected"          // anything else the server said
 	Malformed       Refusal = "malformed"         // what the server sent cannot be understood, or is not what was asked for
@@ -62,7 +62,10 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // wordsError carries a server's refusal up to where the Error is made.
-type wordsError struct{ words string }
+type wordsError struct {
+	words   string
+	refusal Refusal // empty: as the words say
+}
 
 func (e *wordsError) Error() string { return e.words }
 
@@ -94,6 +97,8 @@ func refusalOf(err error) Refusal {
 	var trust *gsi.TrustError
 	var expired *expiredError
 	switch {
+	case errors.As(err, &said) && said.refusal != "":
+		return said.refusal
 	case errors.As(err, &said):
 		return refusalIn(said.words)
 	case errors.As(err, &misuse):
@@ -104,13 +109,15 @@ func refusalOf(err error) Refusal {
 		return Malformed
 	case errors.As(err, &trust):
 		return Untrusted
-	case strings.Contains(err.Error(), "remote error: tls:"):
-		// An alert is the server's TLS refusing us; crypto/tls has no type for
-		// it that one could ask for.
+	case alerted(err):
 		return Denied
 	}
 	return Unreachable
 }
+
+// alerted tells whether the server's TLS has refused us. crypto/tls has no type
+// for such an alert that one could ask for.
+func alerted(err error) bool { return strings.Contains(err.Error(), "remote error: tls:") }
 
 // refusalIn reads a server's words. The protocol has no codes, so this knows
 // the phrases of the C server (myproxy_server.c, myproxy_creds.c, its PAM module)

@@ -236,13 +236,13 @@ func (r *response) err() error {
 	case responseOK:
 		return nil
 	case responseChallenge:
-		return &wordsError{"further proof of identity is asked for, so the request is not authorized as it stands"}
+		return &wordsError{"further proof of identity is asked for", Denied}
 	}
 	words := strings.Join(r.errors, "; ")
 	if words == "" {
 		words = "no reason given"
 	}
-	return &wordsError{words}
+	return &wordsError{words: words}
 }
 
 // encode writes a response, NUL and all, with trust roots if there are any.
@@ -251,7 +251,7 @@ func (r *response) encode(files []RootFile) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "VERSION=%s\nRESPONSE=%d\n", version, r.code)
 	for _, line := range r.errors {
-		fmt.Fprintf(&b, "ERROR=%s\n", line)
+		fmt.Fprintf(&b, "ERROR=%s\n", printable([]byte(line)))
 	}
 	var names []string
 	for _, f := range files {

@@ -103,6 +103,9 @@ func TestResponse(t *testing.T) {
 	if err := r.err(); err == nil || err.Error() != "no [1m; way" {
 		t.Errorf("%v", err)
 	}
+	if text := string(refusal("no\nRESPONSE=0").encode(nil)); strings.Contains(text, "\nRESPONSE=0") {
+		t.Errorf("words became a field: %q", text)
+	}
 	for name, text := range map[string]string{
 		"empty":       "",
 		"no version":  "RESPONSE=0\n",

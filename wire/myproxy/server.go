@@ -214,6 +214,10 @@ func (s *Server) answer(ctx context.Context, r *records, logger *slog.Logger) (e
 	}
 	r.session, err = gsi.ServerHandshake(r, gsi.ServerConfig{Credential: host, Trust: trust, Anonymous: true})
 	if err != nil {
+		var refused *gsi.TrustError
+		if errors.As(err, &refused) {
+			r.refusePlainly(refused.Error())
+		}
 		return fmt.Errorf("secure: %w", err)
 	}
 	text, err := r.record()

@@ -338,7 +338,7 @@ const encryptedPair = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE--
 	"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n"
 
 func TestStoreKeyRefuses(t *testing.T) {
-	c := &Client{Server: "myproxy.invalid", Credential: new(gsi.Credential)}
+	c := &Client{Server: "myproxy.invalid", Credential: gsitest.NewCA(t).User("Ada")}
 	for name, credential := range map[string]string{
 		"plain key": strings.ReplaceAll(encryptedPair, "ENCRYPTED ", ""),
 		"no key":    encryptedPair[:60],
@@ -360,7 +360,7 @@ func TestPlainRefusal(t *testing.T) {
 		want   Refusal
 		words  string
 	}{
-		"refusal": {"VERSION=MYPROXYv2\nRESPONSE=1\nERROR=authentication failed\n\x00", WrongPassphrase, "authentication failed"},
+		"refusal": {"VERSION=MYPROXYv2\nRESPONSE=1\nERROR=authentication failed\n\x00", Denied, "authentication failed"},
 		"OK":      {"VERSION=MYPROXYv2\nRESPONSE=0\n\x00", Malformed, "before it was secured"},
 		"garbage": {"VERSIONless\x00", Malformed, ""},
 		"no TLS":  {"220 welcome to FTP\r\n", Malformed, "no TLS"},
@@ -411,4 +411,32 @@ func TestNewServerWantsItsParts(t *testing.T) {
 	if _, err := NewServer(ServerConfig{}); err == nil {
 		t.Error("a server without an authority was made")
 	}
+}
+
+// TestCredentialRefused is a client whose certificate is of no use.
+func TestCredentialRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	w.client.Credential = gsitest.NewCA(t).User("Eve")
+	_, err := w.client.Logon(t.Context(), request1())
+	refused(t, err, Denied, "the server says: certificate of /O=Test/CN=Eve refused")
+
+	w.issuer.life = -time.Minute
+	issue, err := w.issuer.Admit(t.Context(), Login{User: user, Passphrase: []byte(secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := newKeyRequest(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.ParseCertificateRequest(key.csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := issue(t.Context(), csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client.Credential = &gsi.Credential{Chain: chain, Key: key.key}
+	refused(t, w.client.Destroy(t.Context(), user, ""), Misused, "expired on")
 }

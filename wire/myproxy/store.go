@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -148,10 +149,13 @@ func checkEncrypted(credential []byte) error {
 
 // needCredential refuses what no server does for an anonymous client.
 func (c *Client) needCredential(q *request) error {
-	if c.Credential != nil {
-		return nil
+	if c.Credential == nil {
+		return c.misuse(q, errors.New("it takes a credential to prove whose it is"))
 	}
-	return c.misuse(q, errors.New("it takes a credential to prove whose it is"))
+	if end := c.Credential.NotAfter(); time.Now().After(end) {
+		return c.misuse(q, fmt.Errorf("the credential of %s, which proves whose it is, expired on %s", c.Credential.Identity(), end.UTC().Format(time.RFC3339)))
+	}
+	return nil
 }
 
 func (c *Client) misuse(q *request, err error) error {

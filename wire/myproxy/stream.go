@@ -19,6 +19,7 @@ const (
 	maxRecord    = 1<<14 + 2048 // RFC 5246, 6.2.3
 
 	recordLowest, recordHighest = 20, 24           // its types
+	lingering                   = 2 * time.Second  // for a refusal to be heard
 	defaultLimit                = 30 * time.Second // of one step of a conversation
 )
 
@@ -77,10 +78,28 @@ func (r *records) spoken(start []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := response.err(); err != nil {
-		return err
+	var said *wordsError
+	if errors.As(response.err(), &said) {
+		// "authentication failed" is not about a pass phrase here.
+		said.refusal = Denied
+		return said
 	}
 	return malformed("it answered before it was secured")
+}
+
+// refusePlainly refuses a handshake as the C server does. The client may have
+// finished its half and sent a request already: closing on unread bytes would
+// reset the connection, and lose the refusal.
+func (r *records) refusePlainly(words string) {
+	if r.conn.SetDeadline(time.Now().Add(lingering)) != nil {
+		return
+	}
+	if _, err := r.conn.Write(refusal(words).encode(nil)); err != nil {
+		return
+	}
+	if half, ok := r.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, r.conn, 2*maxRequest)
+	}
 }
 
 // cut says in plain words that a connection ended early.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,7 +104,7 @@ func startMyProxy(ctx context.Context, all *config.Config, logger *slog.Logger, 
 			logger.Warn("MyProxy conversations were cut off", "error", err)
 		}
 	}
-	return stop, func() []gsi.Expiry { return myproxyEnds(identity) }, nil
+	return stop, func() []gsi.Expiry { return myproxyEnds(identity, conf.CA, filepath.Base(c.CACert)) }, nil
 }
 
 func authorityConfig(c config.MyProxy, logger *slog.Logger) (myproxyd.Config, error) {
@@ -126,11 +127,15 @@ func authorityConfig(c config.MyProxy, logger *slog.Logger) (myproxyd.Config, er
 	return conf, nil
 }
 
-// myproxyEnds lists the ends of what is in force for logons.
-func myproxyEnds(identity func() (*gsi.Credential, *gsi.Trust, error)) []gsi.Expiry {
-	host, trust, err := identity()
-	if err != nil {
-		return nil // who logs on is told, and so is the log
+// myproxyEnds lists the ends of what is in force for logons. What cannot be
+// read is left out: who logs on is told, and so is the log.
+func myproxyEnds(identity func() (*gsi.Credential, *gsi.Trust, error), authority func() (*gsi.Credential, error), file string) []gsi.Expiry {
+	var ends []gsi.Expiry
+	if host, trust, err := identity(); err == nil {
+		ends = append(trust.Expiries(), host.HostExpiry())
 	}
-	return append(trust.Expiries(), host.HostExpiry())
+	if ca, err := authority(); err == nil {
+		ends = append(ends, gsi.Expiry{Kind: gsi.ExpiryAuthority, Name: gsi.DN(ca.Chain[0].RawSubject), File: file, Ends: ca.NotAfter()})
+	}
+	return ends
 }
