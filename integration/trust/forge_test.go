@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -57,22 +58,22 @@ func (f *forger) key(bits int) *rsa.PrivateKey {
 // end issues an end-entity certificate by ca.
 func (f *forger) end(ca *gsi.Credential, name pkix.Name, edit ...func(*forged)) *gsi.Credential {
 	f.t.Helper()
-	return f.sign(ca, &forged{key: f.strong[0], alone: true, Certificate: &x509.Certificate{
+	return f.sign(ca, &forged{key: f.strong[0], Certificate: &x509.Certificate{
 		Subject:               name,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 	}}, edit)
 }
 
-// authority issues one more authority; without an issuer it is a root.
-func (f *forger) authority(name pkix.Name) *gsi.Credential {
+// authority issues an authority; without an issuer it is a root.
+func (f *forger) authority(issuer *gsi.Credential, name pkix.Name, edit ...func(*forged)) *gsi.Credential {
 	f.t.Helper()
-	return f.sign(nil, &forged{key: f.strong[1], Certificate: &x509.Certificate{
+	return f.sign(issuer, &forged{key: f.strong[1], Certificate: &x509.Certificate{
 		Subject:               name,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}}, nil)
+	}}, edit)
 }
 
 // proxy makes an RFC 3820 proxy of issuer.
@@ -88,9 +89,8 @@ func (f *forger) proxy(issuer *gsi.Credential, edit ...func(*forged)) *gsi.Crede
 // forged is a certificate to be.
 type forged struct {
 	*x509.Certificate
-	key   *rsa.PrivateKey
-	cn    string // of a proxy: its name is the issuer's and this
-	alone bool   // its chain does not go on with the issuer's
+	key *rsa.PrivateKey
+	cn  string // of a proxy: its name is the issuer's and this
 }
 
 func (f *forger) sign(issuer *gsi.Credential, c *forged, edit []func(*forged)) *gsi.Credential {
@@ -118,8 +118,13 @@ func (f *forger) sign(issuer *gsi.Credential, c *forged, edit []func(*forged)) *
 		f.t.Fatal(err)
 	}
 	made := &gsi.Credential{Chain: []*x509.Certificate{cert}, Key: c.key}
-	if issuer != nil && !c.alone {
-		made.Chain = append(made.Chain, issuer.Chain...)
+	if issuer == nil {
+		return made
+	}
+	for _, cert := range issuer.Chain {
+		if !bytes.Equal(cert.RawSubject, cert.RawIssuer) { // nobody presents roots
+			made.Chain = append(made.Chain, cert)
+		}
 	}
 	return made
 }

@@ -73,9 +73,8 @@ func checkProxy(chain []*x509.Certificate, i int) error {
 		return refuse(ReasonProxyRule, cert, "its key usage has keyCertSign (RFC 3820, 3.6)")
 	}
 	// Certificate.CheckSignature, unlike Certificate.Verify, still takes SHA-1.
-	switch cert.SignatureAlgorithm {
-	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
-		return refuse(ReasonSignature, cert, "it is signed with SHA-1 (%v), which is too weak", cert.SignatureAlgorithm)
+	if err := checkDigest(cert); err != nil {
+		return err
 	}
 	if err := issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
 		return refuseFor(ReasonSignature, cert, fmt.Errorf("its signature by %s: %w", DN(issuer.RawSubject), err))

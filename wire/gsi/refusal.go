@@ -15,7 +15,7 @@ const (
 	ReasonNotYetValid      Reason = "not yet valid"        // a certificate starts in the future: often a clock
 	ReasonSignature        Reason = "bad signature"        // a signature is wrong, or of a kind too weak to accept
 	ReasonProxyRule        Reason = "proxy rule"           // a rule of RFC 3820 is broken
-	ReasonPathLength       Reason = "proxy path length"    // a proxy was made of one that forbids it
+	ReasonPathLength       Reason = "path length"          // a proxy or an authority was made of one that forbids it
 	ReasonLimited          Reason = "limited proxy"        // a full proxy was made of a limited one
 	ReasonLegacyProxy      Reason = "legacy proxy"         // older than RFC 3820
 	ReasonCertificate      Reason = "unusable certificate" // anything else X.509 forbids

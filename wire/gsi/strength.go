@@ -13,9 +13,7 @@ import (
 // that crypto/x509 knows. The upper bound keeps a peer from making us compute.
 const maxVerifiedBits = 16384
 
-// checkStrength refuses a certificate whose key is too weak to trust. Weak
-// signatures are refused where signatures are checked: nothing but SHA-2 and
-// Ed25519 is accepted, except on roots, which are trusted for being there.
+// checkStrength refuses a certificate whose key is too weak to trust.
 func checkStrength(cert *x509.Certificate) error {
 	switch key := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -29,6 +27,23 @@ func checkStrength(cert *x509.Certificate) error {
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	default: // DSA among them
 		return refuse(ReasonWeakKey, cert, "its key is of a kind that is not accepted (%v): %s", cert.PublicKeyAlgorithm, strongerKey(cert))
+	}
+	return nil
+}
+
+// checkDigest refuses a signature that somebody might have got for another
+// certificate than this. Roots are trusted for being there, whoever signed them.
+func checkDigest(cert *x509.Certificate) error {
+	switch a := cert.SignatureAlgorithm; a {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		if sameName(cert.RawSubject, cert.RawIssuer) {
+			return nil
+		}
+		renewal := "its authority has to sign a new one with SHA-256 or better"
+		if isProxy(cert) {
+			renewal = "make a new proxy with a current tool"
+		}
+		return refuse(ReasonSignature, cert, "it is signed with %v, which is too weak: %s", a, renewal)
 	}
 	return nil
 }

@@ -113,6 +113,10 @@ func (t *Trust) Verify(chain []*x509.Certificate, now time.Time) (*Peer, error) 
 }
 
 func (t *Trust) verifyEEC(end *x509.Certificate, rest []*x509.Certificate, now time.Time) error {
+	// crypto/x509 would say that it knows no authority.
+	if err := checkDigest(end); err != nil {
+		return err
+	}
 	pool := x509.NewCertPool()
 	for _, cert := range t.intermediates {
 		pool.AddCert(cert)
@@ -140,7 +144,9 @@ func (t *Trust) verifyEEC(end *x509.Certificate, rest []*x509.Certificate, now t
 		e = refuse(ReasonUnknownAuthority, end, "its authority %s is not trusted here (%v): an administrator who trusts it installs its certificate and signing policy in the trust directory%s",
 			DN(end.RawIssuer), err, t.skippedNote())
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e = refuse(ReasonExpired, invalid.Cert, "this authority's certificate is outside its validity: %v", err)
+		e = refuse(ReasonExpired, invalid.Cert, "this authority's certificate is outside its validity (%v): an administrator installs a new one in the trust directory", err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.TooManyIntermediates:
+		e = refuse(ReasonPathLength, end, "more authorities stand between it and its root than one of them allows: ask for a certificate of an authority higher up")
 	}
 	e.Err = err
 	return e
@@ -199,7 +205,8 @@ func (t *Trust) checkPolicy(cert *x509.Certificate) error {
 		e.Err = file.err
 		return e
 	case !file.policy.allows(authority, subject):
-		return refuse(ReasonSigningPolicy, cert, "its authority %s may not sign for this name: the signing policy %s allows %s", authority, file.name, file.policy.patterns(authority))
+		return refuse(ReasonSigningPolicy, cert, "its authority %s may not sign for this name: the signing policy %s allows %s; a certificate of another name is needed, or another authority's",
+			authority, file.name, file.policy.patterns(authority))
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"issuer missing":    {f.proxy(user).Chain[:1], ReasonProxyRule, "not presented"},
 		"signed by a twin":  {join(f.proxy(user), twin.Chain[0]), ReasonSignature, "signature"},
 		"signed with SHA-1": {f.proxy(user, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }).Chain,
-			ReasonSignature, "SHA-1"},
+			ReasonSignature, "SHA1"},
 		"info not critical": {f.proxy(user, func(c *x509.Certificate) { c.ExtraExtensions[0].Critical = false }).Chain,
 			ReasonProxyRule, "critical"},
 		"info damaged": {f.proxy(user, func(c *x509.Certificate) { c.ExtraExtensions[0].Value = []byte{0x30, 0} }).Chain,
