@@ -84,6 +84,7 @@ func (g *Gridmap) refresh() error {
 func parseGridmap(text string) ([]gridmapEntry, error) {
 	var entries []gridmapEntry
 	number := 0
+	text = strings.TrimPrefix(text, "\ufeff") // of editors that begin files with it
 	for line := range strings.Lines(text) {
 		number++
 		line = strings.TrimSpace(line)

@@ -10,6 +10,7 @@ import (
 
 func TestGridmap(t *testing.T) {
 	g, err := ParseGridmap(strings.Join([]string{
+		"\ufeff\"/O=Test/CN=Windows\" win\r",
 		`# comment`,
 		``,
 		`"/DC=org/DC=grid/CN=Ada Lovelace" ada`,
@@ -28,6 +29,7 @@ func TestGridmap(t *testing.T) {
 		`/O=Test/CN=Bob "the" Builder`:    {"bob", "robert"},
 		`/O=Test/CN=Back\slash`:           {"back"},
 		"/O=Test/CN=bare":                 {"bare"},
+		"/O=Test/CN=Windows":              {"win"},
 		"/O=Test/CN=Twice":                {"one", "two"},
 		"/O=Test/Email=a@b":               {"mail"}, // the old name of the same attribute
 		"/O=Test/CN=ada lovelace":         nil,
