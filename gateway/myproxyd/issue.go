@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -120,5 +119,3 @@ func checkKey(key any) error {
 	}
 	return &myproxy.Refused{Words: "the request is for a key that is neither RSA nor ECDSA"}
 }
-
-var errSubject = errors.New(`a subject is written "/DC=org/DC=example/CN={user}"`)

@@ -3,6 +3,7 @@ package myproxyd
 import (
 	"bytes"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -20,6 +21,8 @@ type part struct {
 
 // placeholder is what stands for the user's name.
 const placeholder = "{user}"
+
+var errSubject = errors.New(`a subject is written "/DC=org/DC=example/CN={user}"`)
 
 // attributes are what a subject may be made of.
 func attributes() map[string]part {
