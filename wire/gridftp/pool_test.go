@@ -2,6 +2,7 @@ package gridftp
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -158,4 +159,83 @@ func TestPoolExpiry(t *testing.T) {
 		t.Error("a session outlived its deactivated credential")
 	}
 	p.Put(c)
+}
+
+// TestPoolSeparates: sessions differ by everything that says whose they are and
+// how their data channels are protected.
+func TestPoolSeparates(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{Idle: 100})
+	defer p.Close()
+	base := f.config()
+	base.Credential = ephemeral(t, time.Hour)
+	first := get(t, p, "ada", base)
+	p.Put(first)
+	for name, edit := range map[string]func(*Config){
+		"credential":  func(c *Config) { c.Credential = ephemeral(t, time.Hour) },
+		"trust":       func(c *Config) { c.Trust = new(gsi.Trust) },
+		"host":        func(c *Config) { c.Host = "dtn.example.org" },
+		"identity":    func(c *Config) { c.Identity = "/CN=dtn" },
+		"user":        func(c *Config) { c.User = "bob" },
+		"data auth":   func(c *Config) { c.DataAuth = AuthNone },
+		"delegation":  func(c *Config) { c.Delegation = DelegateAlways },
+		"TLS version": func(c *Config) { c.MinTLS = 0x304 },
+	} {
+		config := base
+		edit(&config)
+		c := get(t, p, "ada", config)
+		if c == first {
+			t.Errorf("%s: a session was used that was made with another", name)
+		}
+		p.Put(c)
+		if again := get(t, p, "ada", config); again != c {
+			t.Errorf("%s: its own session was not used again", name)
+		} else {
+			p.Put(again)
+		}
+	}
+	if c := get(t, p, "ada", base); c != first {
+		t.Error("the first session was not used again")
+	} else {
+		p.Put(c)
+	}
+}
+
+// TestPoolTogether has many users take, use, break and return sessions while
+// owners are closed: no session is ever with two of them.
+func TestPoolTogether(t *testing.T) {
+	f := newFake(t, answers(nil))
+	p := NewPool(PoolConfig{Idle: 3, IdleTime: 5 * time.Millisecond, Fresh: time.Nanosecond})
+	ctx := bounded(t)
+	var held sync.Map // of sessions in use
+	var users sync.WaitGroup
+	for user := range 8 {
+		users.Go(func() {
+			owner := []string{"ada", "bob"}[user%2]
+			for round := range 25 {
+				c, err := p.Get(ctx, owner, f.config())
+				if err != nil {
+					t.Errorf("user %d: %v", user, err)
+					return
+				}
+				if other, taken := held.LoadOrStore(c, owner); taken {
+					t.Errorf("a session of %s was given to %s", other, owner)
+				}
+				_ = c.Noop(ctx) // CloseOwner may have ended it
+				switch {
+				case round%7 == user:
+					c.Interrupt()
+				case round == 20 && user == 0:
+					p.CloseOwner("bob")
+				}
+				held.Delete(c)
+				p.Put(c)
+			}
+		})
+	}
+	users.Wait()
+	p.Close()
+	if all, idle := p.Len(); all != 0 || idle != 0 {
+		t.Errorf("%d sessions, %d idle are left", all, idle)
+	}
 }

@@ -176,8 +176,9 @@ type Observer struct {
 // sessions; a file found suspect time and again is best tried with a window of
 // 1, where only one can be at fault.
 //
-// next is called from another goroutine than the Observer's functions, and
-// should not take long when it has files. Cancelling ctx ends the run in the
+// next is called from another goroutine than the Observer's functions. It
+// should not take long, and must not wait for a file it gave to be done: files
+// are asked for in batches. Cancelling ctx ends the run in the
 // same way. Neither session can be used for anything else meanwhile.
 func ThirdParty(ctx context.Context, src, dst *Client, options Options, next func(context.Context) (File, bool), observe Observer) error {
 	options, err := options.normalize(src, dst)
