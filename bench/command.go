@@ -209,12 +209,17 @@ func (s site) rsync(file string) string {
 	return host + ":" + strings.TrimPrefix(p, "~/")
 }
 
-// rclone gets ssh itself to log in, so that all use the same keys.
+// rclone gets ssh itself to log in, so that all use the same keys. Versions
+// before 1.62 do not know that option, and log in with the agent's.
 func (s site) rclone(file string) string {
 	if s.local {
 		return s.join(file)
 	}
-	return fmt.Sprintf(`:sftp,ssh="%s %s":%s`, s.ssh(), s.login(), strings.TrimPrefix(s.join(file), "~/"))
+	user := ""
+	if s.user != "" {
+		user = ",user=" + s.user
+	}
+	return fmt.Sprintf(`:sftp,host="%s",port=%s%s,ssh="%s %s":%s`, s.host, s.port, user, s.ssh(), s.login(), strings.TrimPrefix(s.join(file), "~/"))
 }
 
 func schemes(locs []transfer.Location) string {

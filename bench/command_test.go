@@ -66,7 +66,7 @@ func TestCommand(t *testing.T) {
 		{"rsync here", "rsync", []string{"file:///s"}, []string{"file:///d"}, bench.Job{}, "-a /s/ /d/"},
 		{"rsync between hosts", "rsync", []string{"sshftp://a/s"}, []string{"sshftp://b/d"}, bench.Job{}, "!rsync cannot copy"},
 		{"rclone", "rclone", []string{"file:///s"}, []string{"sshftp://ada@b:2222/d"}, bench.Job{},
-			`copy --ignore-checksum /s :sftp,ssh="ssh -o BatchMode=yes -p 2222 ada@b":/d`},
+			`copy --ignore-checksum /s :sftp,host="b",port=2222,user=ada,ssh="ssh -o BatchMode=yes -p 2222 ada@b":/d`},
 		{"rclone and one file", "rclone", []string{"file:///s"}, []string{"file:///d"}, bench.Job{File: "f", Verify: true}, "copyto /s/f /d/f"},
 		{"cp", "cp", []string{"file://h/x", "file:///s"}, []string{"file:///d"}, bench.Job{}, "-rT /s /d"},
 		{"cp goes nowhere", "cp", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{}, "!cp cannot copy"},

@@ -167,8 +167,15 @@ func (f *benchFlags) benchmark(s *session, source, destination string) (*benchma
 		Started: s.Now(), Version: s.Version, Source: source, Destination: destination, Verify: f.verify == "on", Encrypt: f.encrypt,
 		Rounds: f.rounds, Warmup: f.warmup, Machine: bench.Machine{System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Load: loadAverage()},
 	}
+	if load := b.report.Machine.Load; load != nil && *load > busyLoad*float64(runtime.NumCPU()) {
+		b.report.Remarks = append(b.report.Remarks, fmt.Sprintf("The machine had other work before the start (load average %.1f): times are too long, and bounds wider than they would be.", *load))
+	}
 	return b, b.choose()
 }
+
+// busyLoad is the load average for each CPU above which a machine is taken to
+// have other work.
+const busyLoad = 0.25
 
 // choose settles who takes part.
 func (b *benchmark) choose() error {

@@ -1,0 +1,153 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/integration/globus"
+	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/wire/gsi/gsitest"
+)
+
+// A site is all that takes part in a comparison. The trees of the two servers
+// are there by ssh, too.
+type site struct {
+	src, dst *globus.Server
+	env      []string // of the command and, through it, of the peers
+	flags    []string // of the command, that say what there is
+}
+
+// newSite keeps the trees below dir, or below a temporary directory.
+func newSite(t *testing.T, dir string) *site {
+	t.Helper()
+	roots := make(map[string]string)
+	for _, name := range []string{"source", "destination"} {
+		root, err := os.MkdirTemp(dir, "gridferry-"+name+"-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.RemoveAll(root); err != nil {
+				t.Error(err)
+			}
+		})
+		roots[name] = root
+	}
+	ca := gsitest.NewCA(t)
+	// As a site runs them: at their full level, each command is a write to
+	// the log.
+	quiet := []string{"log_level ERROR,WARN"}
+	s := &site{
+		src: globus.NewServer(t, globus.Options{CA: ca, Root: roots["source"], Conf: quiet}),
+		dst: globus.NewServer(t, globus.Options{CA: ca, Root: roots["destination"], Conf: quiet}),
+	}
+	sshd := globus.NewSSHServer(t, roots["destination"])
+	proxy := ca.ProxyFile(ca.Proxy(ca.User("Ada")))
+	temporal := harness.NewTemporal(t, harness.TemporalOptions{})
+	worker := startWorker(t, temporal, ca, proxy)
+
+	env := append(temporal.Env(), "PATH="+clients(t, sshd)+":"+os.Getenv("PATH"), "SSH_AUTH_SOCK="+agent(t, sshd))
+	s.env = globus.ClientEnv(ca, proxy, env...)
+	s.flags = []string{"--source-dir", s.src.Root, "--destination-dir", s.dst.Root, "--source-as", "file://" + s.src.Root, "--destination-as", sshd.URL("")}
+	for _, p := range []*harness.Process{s.src.Process, s.dst.Process, sshd.Process} {
+		s.flags = append(s.flags, "--server-pid", strconv.Itoa(p.PID()))
+	}
+	for _, p := range []*harness.Process{temporal.Process, worker} {
+		s.flags = append(s.flags, "--service-pid", strconv.Itoa(p.PID()))
+	}
+	return s
+}
+
+func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy string) *harness.Process {
+	t.Helper()
+	conf := filepath.Join(t.TempDir(), "gridferryd.yaml")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "roles: [control, data]\ndata_dir: %q\ntrust_dir: %q\n", t.TempDir(), ca.Dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	worker := harness.Start(t, harness.Command{
+		Path: harness.Binary(t, "gridferryd"), Args: []string{"run", "--config", conf},
+		Env: harness.Environment(append(temporal.Env(), "X509_USER_PROXY="+proxy)...),
+	})
+	worker.Ready(time.Minute, func() error {
+		if n := strings.Count(worker.Log(), "worker started"); n < 2 {
+			return fmt.Errorf("%d of its 2 roles are served", n)
+		}
+		return nil
+	})
+	return worker
+}
+
+// clients is a directory with an ssh and a scp that log in to the server:
+// neither has an option for all of that in the environment.
+func clients(t *testing.T, sshd *globus.SSHServer) string {
+	t.Helper()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "config")
+	write := func(name, content string) {
+		if err := os.WriteFile(name, []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(conf, fmt.Sprintf("IdentityFile %s\nIdentitiesOnly yes\nUserKnownHostsFile %s\n", sshd.KeyFile(), sshd.KnownHosts()))
+	for _, name := range []string{"ssh", "scp"} {
+		if path, err := exec.LookPath(name); err == nil {
+			write(filepath.Join(dir, name), fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", path, conf))
+		}
+	}
+	return dir
+}
+
+// agent starts an ssh-agent that holds the key for the server, for older
+// versions of rclone, and returns its socket.
+func agent(t *testing.T, sshd *globus.SSHServer) (socket string) {
+	t.Helper()
+	program, err := exec.LookPath("ssh-agent")
+	if err != nil {
+		return ""
+	}
+	dir, err := os.MkdirTemp("", "agent-") // the path of a socket has 108 bytes at most
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	socket = filepath.Join(dir, "socket")
+	harness.Start(t, harness.Command{Path: program, Args: []string{"-D", "-a", socket}}).Ready(10*time.Second, func() error {
+		cmd := exec.Command("ssh-add", "-q", sshd.KeyFile())
+		cmd.Env = harness.Environment("SSH_AUTH_SOCK=" + socket)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("ssh-add: %w: %s", err, out)
+		}
+		return nil
+	})
+	return socket
+}
+
+// compare runs the command, and returns what it prints on standard output.
+func (s *site) compare(t *testing.T, flags ...string) string {
+	t.Helper()
+	args := append([]string{"bench", s.src.URL(""), s.dst.URL("")}, s.flags...)
+	cmd := exec.CommandContext(t.Context(), harness.Binary(t, "gridferry"), append(args, flags...)...)
+	var out, said bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, &out, &said
+	if testing.Verbose() {
+		cmd.Stderr = os.Stderr // hours are long without a word
+	}
+	// It cleans up when it is interrupted.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("gridferry %q: %v\n%s%s", cmd.Args[1:], err, out.Bytes(), said.Bytes())
+	}
+	return out.String()
+}
