@@ -280,7 +280,7 @@ not what they point at. There is no way back.`,
 	flags.StringVar(&req.Label, "label", "", "one line that says what this is")
 	flags.StringVar(&deadline, "deadline", "", "give up after this long (36h, 7d) or at this `TIME` (default 7d)")
 	flags.StringVar(&req.Credential, "credential", "", "`ID` of the credential for the endpoint")
-	flags.StringVar(&req.Notify, "notify", "", "mail `ADDRESS` for how it ends")
+	flags.StringVar(&req.Notify, "notify", "", "whom to tell of what: `ADDRESS`, kinds (succeeded, failed, inactive, expiring, waiting), or off")
 	start.register(cmd)
 	return cmd
 }
