@@ -104,7 +104,7 @@ func (f *forger) sign(issuer *gsi.Credential, c *forged, edit []func(*forged)) *
 	// A parent without its extensions: proxies have no authority key id.
 	parent, signer := c.Certificate, any(c.key)
 	if issuer != nil {
-		parent, signer = &x509.Certificate{RawSubject: issuer.Chain[0].RawSubject, PublicKey: issuer.Chain[0].PublicKey}, issuer.Key
+		parent, signer = &x509.Certificate{RawSubject: issuer.Chain[0].RawSubject, PublicKey: issuer.Key.Public()}, issuer.Key
 	}
 	if c.cn != "" {
 		c.RawSubject = f.extend(issuer.Chain[0].RawSubject, c.cn)

@@ -130,6 +130,15 @@ func (f *forger) rows(ca *gsitest.CA) []row {
 	f.trusted(ca.Dir, old, "/O=Test/*")
 	f.list(ca.Dir, old, f.notAfter)
 
+	// The same name and another key, twice.
+	claimed := f.authority(nil, pkix.Name{Organization: []string{"Claimed"}, CommonName: "CA"})
+	f.trusted(ca.Dir, claimed, "/O=Test/*")
+	f.list(ca.Dir, &gsi.Credential{Chain: claimed.Chain, Key: f.strong[2]}, f.notAfter)
+	impostor := &gsi.Credential{Chain: root.Chain, Key: f.strong[2]}
+	garbled := f.authority(nil, pkix.Name{Organization: []string{"Garbled"}, CommonName: "CA"})
+	f.trusted(ca.Dir, garbled, "/O=Test/*")
+	f.write(filepath.Join(ca.Dir, f.hash(garbled)+".r0"), []byte("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"))
+
 	past := func(c *forged) { c.NotAfter = time.Now().Add(-time.Minute) }
 	future := func(c *forged) { c.NotBefore = time.Now().Add(30 * time.Minute) }
 	sha1 := func(c *forged) { c.SignatureAlgorithm = x509.SHA1WithRSA }
@@ -164,6 +173,9 @@ func (f *forger) rows(ca *gsitest.CA) []row {
 		{name: "authority without signing policy", c: f.end(lawless, person), reason: gsi.ReasonSigningPolicy, advice: "install"},
 		{name: "revoked", c: f.proxy(revoked), reason: gsi.ReasonRevoked, advice: "a new certificate is needed"},
 		{name: "expired revocation list", c: f.proxy(f.end(stale, person)), reason: gsi.ReasonRevocationList, advice: "fetch-crl"},
+		{name: "revocation list by a namesake", c: f.proxy(f.end(claimed, person)), reason: gsi.ReasonRevocationList, advice: "fetch it again"},
+		{name: "revocation list damaged", c: f.proxy(f.end(garbled, person)), reason: gsi.ReasonRevocationList, advice: "fetch it again"},
+		{name: "authority's namesake", c: f.proxy(f.end(impostor, person)), reason: gsi.ReasonUnknownAuthority, advice: "if the authority has a new one"},
 		{name: "path length exceeded", c: f.proxy(f.proxy(user, f.withInfo(0, oidInheritAll))), reason: gsi.ReasonPathLength, advice: "allows 0"},
 		{name: "path length exceeded further down", c: f.proxy(f.proxy(f.proxy(user, f.withInfo(1, oidInheritAll)))), reason: gsi.ReasonPathLength, advice: "allows 1"},
 		{name: "path length of authorities exceeded", c: f.proxy(f.end(excess, person)), reason: gsi.ReasonPathLength, advice: "higher up"},

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -140,6 +141,9 @@ func (t *Trust) verifyEEC(end *x509.Certificate, rest []*x509.Certificate, now t
 	switch {
 	case errors.As(err, &insecure):
 		e = refuse(ReasonSignature, end, "%v", err)
+	case errors.As(err, &unknown) && t.knows(end.RawIssuer):
+		e = refuse(ReasonUnknownAuthority, end, "its authority %s is not trusted here with the key that signed it (%v): if the authority has a new one, an administrator installs its new certificate in the trust directory",
+			DN(end.RawIssuer), err)
 	case errors.As(err, &unknown):
 		e = refuse(ReasonUnknownAuthority, end, "its authority %s is not trusted here (%v): an administrator who trusts it installs its certificate and signing policy in the trust directory%s",
 			DN(end.RawIssuer), err, t.skippedNote())
@@ -150,6 +154,11 @@ func (t *Trust) verifyEEC(end *x509.Certificate, rest []*x509.Certificate, now t
 	}
 	e.Err = err
 	return e
+}
+
+// knows reports whether there is a root of that name.
+func (t *Trust) knows(authority []byte) bool {
+	return slices.ContainsFunc(t.rootCerts, func(root trustedCertificate) bool { return sameName(root.cert.RawSubject, authority) })
 }
 
 // checkChains accepts an end-entity certificate that has one way to a root on

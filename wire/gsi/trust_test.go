@@ -108,7 +108,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"too long":          {long.Chain, ReasonCertificate, "more than"},
 		"unknown authority": {stranger.Chain, ReasonUnknownAuthority, "/O=Forged/CN=CA"},
 		"proxy of a stranger": {f.proxy(stranger).Chain, ReasonUnknownAuthority,
-			"not trusted here"},
+			"with the key that signed it"},
 		"expired end entity": {f.proxy(f.end("Ada", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })).Chain,
 			ReasonExpired, "expired on"},
 		"expired proxy": {f.proxy(user, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }).Chain,
