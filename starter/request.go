@@ -66,7 +66,7 @@ func (f *requestFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS (default auto)")
 	flags.StringVar(&f.sourceCred, "source-credential", "", "`ID` of the credential for the source")
 	flags.StringVar(&f.destCred, "destination-credential", "", "`ID` of the credential for the destination")
-	flags.StringVar(&f.notify, "notify", "", "mail `ADDRESS` for how it ends, and for what it waits for")
+	flags.StringVar(&f.notify, "notify", "", "whom to tell of what: `ADDRESS`, kinds (succeeded, failed, inactive, expiring, waiting), or off")
 }
 
 // build makes the request and validates it, without contacting anything. With
