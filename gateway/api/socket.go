@@ -22,7 +22,7 @@ type socketLock struct{ file *os.File }
 // lockSocket makes the socket's directory when there is none. errSocketTaken
 // when another process has the lock.
 func lockSocket(path string) (*socketLock, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
@@ -37,6 +37,18 @@ func lockSocket(path string) (*socketLock, error) {
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return &socketLock{f}, nil
+}
+
+// makeDir makes a directory that every user may enter, whatever the umask; one
+// that is there stays as it is.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 // release leaves the file: one that is removed could be locked by two, each

@@ -12,7 +12,7 @@ import (
 // credential of its own. The task waits until its owner has activated both
 // ends: one with a proxy that is given away, one with a signature alone.
 func TestTwoAuthorities(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, nil)
 	fill(t, s.north, "run7")
 	id := s.submit(ada, "north#dtn:"+s.north.Path("run7")+"/", "south#dtn:"+s.south.Path("in")+"/")
 	task := s.becomes(ada, id, transfer.Inactive)
@@ -71,7 +71,7 @@ func TestTwoAuthorities(t *testing.T) {
 
 // TestWhatIsRefused gives the daemon what it must not take.
 func TestWhatIsRefused(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, nil)
 	mine := s.northCA.Proxy(s.northCA.User("Ada"))
 	for _, x := range []struct {
 		name string

@@ -37,6 +37,8 @@ type site struct {
 	daemon       *harness.Process
 	open         string // a directory that every user may enter: the socket, the command
 	gridferry    string
+	data         string // the daemon's
+	conf         string // its configuration file
 }
 
 // The accounts that type commands; Debian has both.
@@ -52,9 +54,14 @@ const (
 	southAda = "/O=South/CN=Countess of Lovelace"
 )
 
-// newSite starts everything; api are more lines below "api:" of the daemon's
-// configuration.
-func newSite(t *testing.T, api ...string) *site {
+// options are more lines of the daemon's configuration.
+type options struct {
+	api       []string // below "api:"
+	endpoints []string // below "endpoints:"
+}
+
+// newSite starts everything.
+func newSite(t *testing.T, o func(*site) options) *site {
 	t.Helper()
 	harness.NeedRoot(t, "commands are typed by several users")
 	s := &site{t: t, temporal: harness.NewTemporal(t, harness.TemporalOptions{}), northCA: gsitest.NewCAOf(t, "North"), southCA: gsitest.NewCAOf(t, "South")}
@@ -76,30 +83,43 @@ func newSite(t *testing.T, api ...string) *site {
 	for _, ca := range []*gsitest.CA{s.northCA, s.southCA} {
 		must(t, os.CopyFS(trust, os.DirFS(ca.Dir)))
 	}
-	conf := filepath.Join(t.TempDir(), "gridferryd.yaml")
-	must(t, os.WriteFile(conf, fmt.Appendf(nil, `
+	var more options
+	if o != nil {
+		more = o(s)
+	}
+	s.conf = filepath.Join(t.TempDir(), "gridferryd.yaml")
+	s.data = t.TempDir()
+	must(t, os.WriteFile(s.conf, fmt.Appendf(nil, `
 roles: [control, data]
 data_dir: %q
 trust_dir: %q
 endpoints:
   north#dtn: {kind: gridftp, servers: [%q]}
   south#dtn: {kind: gridftp, servers: [%q]}
+  %s
 api:
   socket: %s
   %s
-`, t.TempDir(), trust, s.north.Addr(), s.south.Addr(), s.socket(), strings.Join(api, "\n  ")), 0o600))
-	s.daemon = harness.Start(t, harness.Command{
-		Name: "gridferryd", Path: harness.Binary(t, "gridferryd"), Args: []string{"run", "--config", conf},
+`, s.data, trust, s.north.Addr(), s.south.Addr(), strings.Join(more.endpoints, "\n  "), s.socket(), strings.Join(more.api, "\n  ")), 0o600))
+	s.daemon = s.start("gridferryd")
+	return s
+}
+
+// start starts a daemon on the site's store, without any credential.
+func (s *site) start(name string) *harness.Process {
+	s.t.Helper()
+	p := harness.Start(s.t, harness.Command{
+		Name: name, Path: harness.Binary(s.t, "gridferryd"), Args: []string{"run", "--config", s.conf},
 		// A variable that is set is binding: not even root's own proxy counts.
 		Env: harness.Environment(append(s.temporal.Env(), "X509_USER_PROXY=/nonexistent/proxy")...),
 	})
-	s.daemon.Ready(time.Minute, func() error {
-		if n := strings.Count(s.daemon.Log(), "worker started"); n < 2 {
+	p.Ready(time.Minute, func() error {
+		if n := strings.Count(p.Log(), "worker started"); n < 2 {
 			return fmt.Errorf("%d of its 2 roles are served", n)
 		}
 		return nil
 	})
-	return s
+	return p
 }
 
 func (s *site) socket() string { return filepath.Join(s.open, "socket", "api.sock") }
@@ -114,6 +134,12 @@ type result struct {
 // its socket, and whose proxy is in a file of his own.
 func (s *site) as(name string, proxy *gsi.Credential, args ...string) result {
 	s.t.Helper()
+	return s.typed(name, proxy, "", args...)
+}
+
+// typed is as with something on standard input.
+func (s *site) typed(name string, proxy *gsi.Credential, stdin string, args ...string) result {
+	s.t.Helper()
 	uid, gid := account(s.t, name)
 	file := "/nonexistent/proxy"
 	if proxy != nil {
@@ -122,7 +148,7 @@ func (s *site) as(name string, proxy *gsi.Credential, args ...string) result {
 	cmd := exec.Command(s.gridferry, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	cmd.Env = harness.Environment(append(s.temporal.Env(), "GRIDFERRY_SERVICE=unix:"+s.socket(), "X509_USER_PROXY="+file)...)
-	cmd.Dir = "/"
+	cmd.Dir, cmd.Stdin = "/", strings.NewReader(stdin)
 	return s.run(cmd)
 }
 

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gridferry/gridferry/transfer"
@@ -11,7 +12,7 @@ import (
 // organisations. One activation releases all of that user there, and nobody
 // else's.
 func TestActivationReleasesItsOwnersTasks(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, nil)
 	fill(t, s.north, "run7")
 	fill(t, s.south, "run8")
 	var mine []transfer.TaskID
@@ -26,6 +27,16 @@ func TestActivationReleasesItsOwnersTasks(t *testing.T) {
 	s.becomes(bob, bobs, transfer.Inactive)
 
 	s.good(s.as(ada, s.northCA.Proxy(s.northCA.User("Ada")), "endpoint", "activate", "north#dtn", "--delegate"))
+	// Each was told, once and by name: none had to find out by itself.
+	const told = `msg="a task that waited for a credential was told" owner=` + ada + ` domain=north#dtn task=`
+	for _, id := range mine {
+		if n := strings.Count(s.daemon.Log(), told+string(id)); n != 1 {
+			t.Errorf("task %s was told %d times", id, n)
+		}
+	}
+	if n := strings.Count(s.daemon.Log(), "was told"); n != len(mine) {
+		t.Errorf("%d tasks were told, want %d", n, len(mine))
+	}
 	for i, id := range mine {
 		s.becomes(ada, id, transfer.Succeeded)
 		same(t, s.north.Path("run7"), s.north.Path(fmt.Sprintf("ada-%d", i)))
