@@ -38,7 +38,7 @@ func (o *Opener) Trust() (*gsi.Trust, error) { return o.authorities.read(o.confi
 // identity finds what to log in with, and lets only those have it whose it is.
 // Its Credential errors say of which domain, and which one was tried.
 func (o *Opener) identity(ctx context.Context, rec endpoints.Record, owner, credential string) (id gridftp.Identity, err error) {
-	defer func() { err = blame(err, rec, id.Credential) }()
+	defer func() { err = blame(err, rec, id) }()
 	id.Owner = owner
 	scheme := wire.Scheme(rec.Scheme)
 	if credential == "" {
@@ -118,7 +118,8 @@ func (o *Opener) own(owner, domain, hint string) (*gsi.Credential, error) {
 		return nil, &fault.Error{Kind: fault.Credential, Op: opUse, Path: domain,
 			Err: fmt.Errorf("%q has activated none, or it has expired", owner), Hint: hint}
 	}
-	return nil, err
+	return nil, &fault.Error{Kind: fault.Credential, Op: opUse, Path: domain,
+		Err: fmt.Errorf("%q has activated none, or it has expired, and the worker's own cannot be used: %w", owner, err), Hint: hint}
 }
 
 // lives refuses a credential that has expired.
@@ -143,14 +144,17 @@ func nameOf(rec endpoints.Record) string {
 }
 
 // blame says in a Credential error which credential it is about.
-func blame(err error, rec endpoints.Record, c *gsi.Credential) error {
+func blame(err error, rec endpoints.Record, id gridftp.Identity) error {
 	var e *fault.Error
 	if !fault.Is(err, fault.Credential) || !errors.As(err, &e) || errors.As(err, new(*endpoints.CredentialError)) {
 		return err
 	}
 	about := &endpoints.CredentialError{Domain: rec.SecurityDomain(), Err: e.Err}
-	if c != nil {
-		about.Fingerprint = c.Fingerprint()
+	switch {
+	case id.Lent != nil:
+		about.Fingerprint = id.Lent.Fingerprint
+	case id.Credential != nil:
+		about.Fingerprint = id.Credential.Fingerprint()
 	}
 	blamed := *e
 	blamed.Err = about

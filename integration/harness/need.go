@@ -29,6 +29,7 @@ func packages() map[string]string {
 		"openssl":               "openssl",
 		"pamtester":             "pamtester",
 		"proftpd":               "proftpd-core",
+		"script":                "bsdutils",
 		"setpriv":               "util-linux",
 		"sftp":                  "openssh-client",
 		"ssh":                   "openssh-client",

@@ -49,10 +49,10 @@ func secret() func(ctx context.Context, question string) ([]byte, error) {
 			text []byte
 			err  error
 		}
-		fmt.Fprint(os.Stderr, question)
 		defer fmt.Fprintln(os.Stderr) // the line break that was typed was not shown
 		typed := make(chan answer, 1)
 		go func() {
+			fmt.Fprint(os.Stderr, question)
 			text, err := term.ReadPassword(in)
 			typed <- answer{text, err}
 		}()
