@@ -35,7 +35,9 @@ gridftp (a GridFTP server over them) and myproxy (certificates for users).
 
 SIGTERM lets copies stop at a safe point first; another worker, or the next
 start, goes on from there. SIGHUP reads the configuration again, without
-touching transfers: endpoints, credentials, roots and the log's level.`,
+touching transfers: endpoints, credentials, roots and the log's level. Of the
+servers, only the log's level follows it; their certificates, authorities and
+gridmaps are followed without.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			more := map[string]string{"roles": strings.Join(roles, ","), "site": site}
@@ -54,6 +56,9 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		return err
 	}
 	logger, level := newLogger(c.Log)
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	var roles []workers.Role
 	for _, r := range c.Roles {
 		switch r {
@@ -91,7 +96,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		if err := monitor(ctx, c, reg, nil, logger); err != nil {
 			return err
 		}
-		return wait(ctx, failed)
+		return wait(ctx, failed, nil, reload, func() { takeAgain(load, nil, level, logger) })
 	}
 
 	tc, namespace, err := dial(ctx, c, logger, workers.NewMetricsHandler(reg))
@@ -148,30 +153,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	}
 	defer p.Stop()
 
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-failed:
-			return err
-		case err := <-p.Failed():
-			return err
-		case <-reload:
-			c, err := load()
-			if err == nil {
-				err = opener.Reload(c)
-			}
-			if err != nil {
-				logger.Error("the configuration was not taken; the one before stays", "error", err)
-				continue
-			}
-			setLevel(level, c.Log.Level)
-			logger.Info("configuration read again")
-		}
-	}
+	return wait(ctx, failed, p.Failed(), reload, func() { takeAgain(load, opener.Reload, level, logger) })
 }
 
 // monitor serves health and metrics where the configuration says, until ctx
@@ -198,14 +180,36 @@ func watchEnds(ctx context.Context, reg *prometheus.Registry, logger *slog.Logge
 	go ends.Watch(ctx, logger)
 }
 
-// wait waits for the end of a daemon that only serves.
-func wait(ctx context.Context, failed <-chan error) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-failed:
-		return err
+// wait waits for the end of a daemon, and meanwhile calls again for each signal
+// to read the configuration again. A nil channel never fails.
+func wait(ctx context.Context, servers, roles <-chan error, reload <-chan os.Signal, again func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-servers:
+			return err
+		case err := <-roles:
+			return err
+		case <-reload:
+			again()
+		}
 	}
+}
+
+// takeAgain reads the configuration again; take, when not nil, is who follows
+// more of it than the log's level.
+func takeAgain(load func() (*config.Config, error), take func(*config.Config) error, level *slog.LevelVar, logger *slog.Logger) {
+	c, err := load()
+	if err == nil && take != nil {
+		err = take(c)
+	}
+	if err != nil {
+		logger.Error("the configuration was not taken; the one before stays", "error", err)
+		return
+	}
+	setLevel(level, c.Log.Level)
+	logger.Info("configuration read again")
 }
 
 // identity names this process in leases, logs and Temporal.
