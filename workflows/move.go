@@ -281,7 +281,9 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 			r.progressed(ctx)
 		}
 	}
-	r.foresee(ctx)
+	if res.Blocked == nil {
+		r.foresee(ctx)
+	}
 	switch {
 	case res.Complete:
 		state := ChunkDone
