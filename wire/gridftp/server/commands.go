@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +63,7 @@ func commands() map[string]command {
 		"MLST": {run: mlst},
 		"MLSC": {run: mlsc},
 		"MLSD": {run: mlsd},
+		"MLSR": {run: mlsr},
 		"LIST": {run: listCommand},
 		"NLST": {run: nlst},
 
@@ -95,8 +97,6 @@ func noop(*session, string) gridftp.Reply { return gridftp.NewReply(200, "NOOP c
 
 func syst(*session, string) gridftp.Reply { return gridftp.NewReply(215, "UNIX Type: L8") }
 
-func stat(*session, string) gridftp.Reply { return gridftp.NewReply(212, "GridFTP server status.") }
-
 func lang(_ *session, arg string) gridftp.Reply {
 	if arg != "" && !strings.EqualFold(arg, "EN") {
 		return gridftp.NewReply(504, fmt.Sprintf("'%s' unrecognized language.", arg))
@@ -115,7 +115,7 @@ func feat(s *session, _ string) gridftp.Reply {
 	able := s.config.Files.Abilities()
 	f := gridftp.Features{
 		"UTF8": "", "LANG": "EN", "SIZE": "", "MDTM": "", "REST": "STREAM", "EPSV": "", "EPRT": "",
-		"MLST": factNames, "MLSC": "", "PARALLEL": "", "ERET": "", "ESTO": "", "SPAS": "", "SPOR": "", "WHOAMI": "",
+		"MLST": factNames, "MLSC": "", "MLSR": "", "PARALLEL": "", "ERET": "", "ESTO": "", "SPAS": "", "SPOR": "", "WHOAMI": "",
 	}
 	if len(able.Checksums) > 0 {
 		// Each with a weight: clients that have no wish of their own take the
@@ -137,16 +137,18 @@ func feat(s *session, _ string) gridftp.Reply {
 	return f.Reply()
 }
 
-// help lists the commands. globus-url-copy asks SITE HELP first, and takes
-// what is not listed for unknown.
-func help(s *session, _ string) gridftp.Reply {
-	verbs := make([]string, 0, len(s.server.commands))
-	for verb := range s.server.commands {
-		verbs = append(verbs, verb)
+// help lists the commands, or those behind SITE. globus-url-copy asks SITE HELP
+// first, which means the former, and takes what is not listed for unknown.
+func help(s *session, arg string) gridftp.Reply {
+	if strings.EqualFold(arg, "SITE") {
+		lines := []string{"Help for SITE:"}
+		for _, verb := range slices.Sorted(maps.Keys(s.server.site)) {
+			lines = append(lines, " SITE "+verb)
+		}
+		return gridftp.Reply{Code: 214, Lines: append(lines, "End.")}
 	}
-	slices.Sort(verbs)
 	lines := []string{"The following commands are recognized:"}
-	for row := range slices.Chunk(verbs, 8) {
+	for row := range slices.Chunk(slices.Sorted(maps.Keys(s.server.commands)), 8) {
 		var b strings.Builder
 		for _, verb := range row {
 			fmt.Fprintf(&b, "    %-4s", verb)
@@ -194,6 +196,12 @@ func (s *session) optsRetr(options string) bool {
 				return false
 			}
 			s.data.parallelism = min(int(n), s.config.Limits.Parallelism)
+		case "markers":
+			n, err := strconv.ParseUint(value, 10, 16)
+			if err != nil {
+				return false
+			}
+			s.data.sent = time.Duration(n) * time.Second
 		case "stripelayout", "blocksize", "":
 		default:
 			return false

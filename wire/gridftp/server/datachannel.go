@@ -28,6 +28,7 @@ type dataState struct {
 	perf        time.Duration // between performance markers; 0 is none
 	restart     time.Duration // between restart markers; 0 is none but the last
 	alive       time.Duration // between signs of life of a checksum; 0 is none
+	sent        time.Duration // between performance markers of what is sent; 0 is none
 
 	extendedOnly bool // EPSV ALL (RFC 2428, 4)
 }
@@ -117,10 +118,18 @@ func epsv(s *session, arg string) gridftp.Reply {
 	return gridftp.ExtendedPassiveReply(l.Addr().Port())
 }
 
-func spas(s *session, _ string) gridftp.Reply {
+// spas with a network protocol (RFC 2428) is how the Globus library asks for
+// addresses in EPSV's form.
+func spas(s *session, arg string) gridftp.Reply {
+	if arg != "" && arg != "1" && arg != "2" {
+		return gridftp.NewReply(522, "Network protocol not supported, use (1,2).")
+	}
 	l, err := s.listen()
 	if err != nil {
 		return s.refuse(err)
+	}
+	if arg != "" {
+		return gridftp.Reply{Code: 229, Lines: []string{"Entering Striped Passive Mode.", " " + gridftp.FormatExtended(l.Addr()), "End"}}
 	}
 	return gridftp.StripedPassiveReply([]netip.AddrPort{l.Addr()})
 }

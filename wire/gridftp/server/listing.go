@@ -144,15 +144,60 @@ func (s *session) list(ctx context.Context, dir string, page func([]gridftp.Entr
 	return give(nil) // an empty directory
 }
 
-func mlsd(s *session, arg string) gridftp.Reply {
-	return s.listOver(arg, func(b *strings.Builder, e gridftp.Entry) {
-		b.WriteString(s.facts.line(e))
-	})
+// stat describes one path in the form of LIST (RFC 959), as clients of the
+// Globus library ask for; without one it says that the server is there.
+func stat(s *session, arg string) gridftp.Reply {
+	if arg == "" {
+		return gridftp.NewReply(212, "GridFTP server status.")
+	}
+	e, err := s.stat(arg)
+	if err != nil {
+		return s.refuse(err)
+	}
+	e.Name = path.Base(arg)
+	return gridftp.Reply{Code: 213, Lines: []string{"status of " + arg, " " + gridftp.FormatListLine(e, time.Now()), "End."}}
 }
+
+// listTree is list for all below a directory. Names count from it. Links are
+// told and not followed, so that there is an end.
+func (s *session) listTree(ctx context.Context, dir string, page func([]gridftp.Entry) error) error {
+	var walk func(dir, prefix string) error
+	walk = func(dir, prefix string) error {
+		var below []string
+		err := s.list(ctx, dir, func(entries []gridftp.Entry) error {
+			var kept []gridftp.Entry
+			for _, e := range entries {
+				switch {
+				case e.Type == gridftp.ParentDir, e.Type == gridftp.CurrentDir && prefix != "":
+					continue
+				case e.Type == gridftp.TypeDir && !e.IsLink():
+					below = append(below, e.Name)
+				}
+				if e.Type != gridftp.CurrentDir {
+					e.Name = prefix + e.Name
+				}
+				kept = append(kept, e)
+			}
+			return page(kept)
+		})
+		for _, name := range below {
+			if err == nil {
+				err = walk(path.Join(dir, name), prefix+name+"/")
+			}
+		}
+		return err
+	}
+	return walk(dir, "")
+}
+
+func mlsd(s *session, arg string) gridftp.Reply { return s.listOver(arg, s.list, s.factLine) }
+func mlsr(s *session, arg string) gridftp.Reply { return s.listOver(arg, s.listTree, s.factLine) }
+
+func (s *session) factLine(b *strings.Builder, e gridftp.Entry) { b.WriteString(s.facts.line(e)) }
 
 func listCommand(s *session, arg string) gridftp.Reply {
 	now := time.Now()
-	return s.listOver(withoutOptions(arg), func(b *strings.Builder, e gridftp.Entry) {
+	return s.listOver(withoutOptions(arg), s.list, func(b *strings.Builder, e gridftp.Entry) {
 		if e.Type != gridftp.CurrentDir && e.Type != gridftp.ParentDir {
 			b.WriteString(gridftp.FormatListLine(e, now))
 		}
@@ -160,7 +205,7 @@ func listCommand(s *session, arg string) gridftp.Reply {
 }
 
 func nlst(s *session, arg string) gridftp.Reply {
-	return s.listOver(withoutOptions(arg), func(b *strings.Builder, e gridftp.Entry) {
+	return s.listOver(withoutOptions(arg), s.list, func(b *strings.Builder, e gridftp.Entry) {
 		if e.Type != gridftp.CurrentDir && e.Type != gridftp.ParentDir {
 			b.WriteString(e.Name)
 		}
@@ -176,9 +221,12 @@ func withoutOptions(arg string) string {
 	return arg
 }
 
+// A lister gives the entries of a directory.
+type lister func(ctx context.Context, dir string, page func([]gridftp.Entry) error) error
+
 // listOver lists a directory over the data channel. Entries for which line
 // writes nothing are left out.
-func (s *session) listOver(arg string, line func(*strings.Builder, gridftp.Entry)) gridftp.Reply {
+func (s *session) listOver(arg string, list lister, line func(*strings.Builder, gridftp.Entry)) gridftp.Reply {
 	if arg == "" {
 		arg = "."
 	}
@@ -196,7 +244,7 @@ func (s *session) listOver(arg string, line func(*strings.Builder, gridftp.Entry
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			err := s.list(ctx, dir, func(entries []gridftp.Entry) error {
+			err := list(ctx, dir, func(entries []gridftp.Entry) error {
 				var b strings.Builder
 				for _, e := range entries {
 					before := b.Len()
@@ -209,7 +257,7 @@ func (s *session) listOver(arg string, line func(*strings.Builder, gridftp.Entry
 			})
 			w.CloseWithError(err)
 		}()
-		_, err := s.sendOver(ctx, ch, data.NewStreamSource(r, 0), 0)
+		_, err := s.sendOver(ctx, ch, data.NewStreamSource(r, 0), 0, nil)
 		r.CloseWithError(err)
 		<-done
 		return err

@@ -8,20 +8,28 @@ import (
 	"github.com/gridferry/gridferry/wire/gridftp/data"
 )
 
-// A progress counts what a transfer stores and sends markers of it. It exists
-// in extended block mode only, and not for the side that sends: there the
-// Globus server has no markers either, and plain FTP clients would not know
-// what to make of them.
+// A progress counts what a transfer moves and sends markers of it. For what is
+// stored it exists in extended block mode only, and for what is sent the markers
+// are those that OPTS RETR has asked for: plain FTP clients would not know what
+// to make of them. So it is at the Globus server.
 type progress struct {
 	session *session
 	started time.Time
 	perf    time.Duration // between performance markers; 0 is none
+	sends   bool
 
 	mu     sync.Mutex
 	bytes  int64
 	fresh  gridftp.RangeSet // stored since the last restart marker
 	timers []*time.Timer
 	ended  bool
+}
+
+// newSentProgress is for what is sent.
+func (s *session) newSentProgress() *progress {
+	p := &progress{session: s, started: time.Now(), perf: s.data.sent, sends: true}
+	p.every(p.perf, p.sendPerf)
+	return p
 }
 
 func (s *session) newProgress() *progress {
@@ -55,6 +63,9 @@ func (p *progress) moved(r data.Range) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytes += r.End - r.Off
+	if p.sends {
+		return
+	}
 	// Blocks mostly continue the one before: that needs no new set.
 	if n := len(p.fresh); n > 0 && p.fresh[n-1].End == r.Off {
 		p.fresh[n-1].End = r.End

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -12,21 +13,27 @@ import (
 // siteCommands are the commands behind SITE, by verb.
 func siteCommands() map[string]command {
 	return map[string]command{
-		"HELP":        {run: help, early: true},
-		"WHOAMI":      {run: whoami},
-		"CLIENTINFO":  {run: clientInfo, argument: true},
-		"TASKID":      {run: clientInfo, argument: true},
-		"CHMOD":       {run: chmod, argument: true, changes: true},
-		"UTIME":       {run: utime, argument: true, changes: true},
-		"RDEL":        {run: rdel, argument: true, changes: true},
-		"SYMLINKFROM": {run: symlinkFrom, argument: true, changes: true},
-		"SYMLINKTO":   {run: symlinkTo, argument: true, changes: true},
-		"SBUFSIZ":     {run: sbuf, argument: true},
-		"RBUFSIZ":     {run: sbuf, argument: true},
-		"SBUFSIZE":    {run: sbuf, argument: true},
-		"RBUFSIZE":    {run: sbuf, argument: true},
-		"RETRBUFSIZE": {run: sbuf, argument: true},
-		"STORBUFSIZE": {run: sbuf, argument: true},
+		"HELP":         {run: help, early: true},
+		"WHOAMI":       {run: whoami},
+		"CLIENTINFO":   {run: clientInfo, argument: true},
+		"TASKID":       {run: clientInfo, argument: true},
+		"CHMOD":        {run: chmod, argument: true, changes: true},
+		"UTIME":        {run: utime, argument: true, changes: true},
+		"RDEL":         {run: rdel, argument: true, changes: true},
+		"SYMLINKFROM":  {run: symlinkFrom, argument: true, changes: true},
+		"SYMLINKTO":    {run: symlinkTo, argument: true, changes: true},
+		"VERSION":      {run: version},
+		"SETNETSTACK":  {run: netStack, argument: true},
+		"SETDISKSTACK": {run: diskStack, argument: true},
+		"SBUF":         {run: sbuf, argument: true},
+		"SBUFSZ":       {run: sbuf, argument: true},
+		"RBUFSZ":       {run: sbuf, argument: true},
+		"SBUFSIZ":      {run: sbuf, argument: true},
+		"RBUFSIZ":      {run: sbuf, argument: true},
+		"SBUFSIZE":     {run: sbuf, argument: true},
+		"RBUFSIZE":     {run: sbuf, argument: true},
+		"RETRBUFSIZE":  {run: sbuf, argument: true},
+		"STORBUFSIZE":  {run: sbuf, argument: true},
 	}
 }
 
@@ -47,6 +54,24 @@ func whoami(s *session, _ string) gridftp.Reply {
 // clientInfo takes what a client tells of itself, for the log.
 func clientInfo(s *session, arg string) gridftp.Reply {
 	s.log.Info("client", "info", arg)
+	return gridftp.NewReply(250, "OK.")
+}
+
+func version(s *session, _ string) gridftp.Reply {
+	return gridftp.NewReply(200, s.config.Banner)
+}
+
+// netStack takes the names that the Globus toolkit has for what data channels
+// are made of here; others (UDT, rate limits) are refused.
+func netStack(_ *session, arg string) gridftp.Reply { return onlyStack(arg, "tcp") }
+
+// diskStack is netStack for files.
+func diskStack(_ *session, arg string) gridftp.Reply { return onlyStack(arg, "file") }
+
+func onlyStack(arg, only string) gridftp.Reply {
+	if name := strings.ToLower(strings.TrimSpace(arg)); name != "default" && name != only {
+		return gridftp.NewReply(501, fmt.Sprintf("The stack here is %q alone.", only))
+	}
 	return gridftp.NewReply(250, "OK.")
 }
 

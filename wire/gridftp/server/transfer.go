@@ -84,9 +84,17 @@ func esto(s *session, arg string) gridftp.Reply {
 	return s.receive(job{verb: "ESTO", arg: path, at: n[0], keep: true})
 }
 
-// cutModule reads a module's name, some numbers and a path.
+// cutModule reads a module's name, some numbers and a path; the numbers may be
+// in the form MODULE="n n", as the Globus server's help has it.
 func cutModule(arg, module string, numbers int) (n []int64, path string, ok bool) {
 	name, rest, _ := strings.Cut(arg, " ")
+	if bare, quoted, is := strings.Cut(arg, `="`); is && strings.EqualFold(bare, module) {
+		numbers, path, closed := strings.Cut(quoted, `" `)
+		if !closed {
+			return nil, "", false
+		}
+		name, rest = bare, numbers+" "+path
+	}
 	for range numbers {
 		var word string
 		word, rest, _ = strings.Cut(rest, " ")
@@ -127,16 +135,18 @@ func (s *session) send(j job) gridftp.Reply {
 		return s.refuseTransfer(err)
 	}
 	return s.logged(j.verb, path, ch, func() (int64, error) {
-		return s.sendOver(ctx, ch, source, -part.Off)
+		p := s.newSentProgress()
+		defer p.end()
+		return s.sendOver(ctx, ch, source, -part.Off, p.moved)
 	})
 }
 
 // sendOver sends in the session's mode, with the offsets of blocks shifted.
-func (s *session) sendOver(ctx context.Context, ch channel, source data.Source, shift int64) (int64, error) {
+func (s *session) sendOver(ctx context.Context, ch channel, source data.Source, shift int64, moved func(data.Range)) (int64, error) {
 	if s.data.mode == gridftp.Stream {
-		return ch.set.SendStream(ctx, source, ch.config, nil)
+		return ch.set.SendStream(ctx, source, ch.config, moved)
 	}
-	return ch.set.Send(ctx, source, ch.config, data.SendOptions{Parallelism: s.data.parallelism, Shift: shift})
+	return ch.set.Send(ctx, source, ch.config, data.SendOptions{Parallelism: s.data.parallelism, Shift: shift, Progress: moved})
 }
 
 // receive carries out STOR, APPE and ESTO.
