@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/gridferry/gridferry/bench"
 	"github.com/gridferry/gridferry/endpoints"
@@ -318,7 +319,7 @@ func needRoom(bytes int64, src, dst *benchEnd) (string, error) {
 	if known {
 		said = fmt.Sprintf("%s is free. %s", transfer.FormatBytes(srcFree), said)
 	}
-	return said, nil
+	return strings.TrimSpace(said), nil
 }
 
 func noRoom(e *benchEnd, free, need int64) error {

@@ -11,9 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gridferry/gridferry/bench"
+	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/starter"
 )
 
 // The flags of `make bench`.
@@ -124,6 +128,37 @@ func TestPeerThatFails(t *testing.T) {
 	onlyMarked(t, s.dst.Root)
 }
 
+// An interrupted comparison removes what it made, and shows what it has.
+func TestInterrupted(t *testing.T) {
+	s := newSite(t, "")
+	mark(t, s.src.Path("mine"))
+	command := harness.Start(t, harness.Command{
+		Path: harness.Binary(t, "gridferry"), Env: s.env,
+		Args: s.args("--class", "200x1KiB", "--rounds", "1000", "--warmup", "0", "--peers", "guc-fast"),
+	})
+	command.Ready(time.Minute, func() error {
+		if !strings.Contains(command.Log(), "round 1 of") {
+			return errors.New("it measures nothing yet")
+		}
+		return nil
+	})
+	// Both ends are there now; somewhere in a copy, or between two.
+	if len(entries(t, s.src.Root)) != 2 || len(entries(t, s.dst.Root)) != 1 {
+		t.Errorf("%v and %v", entries(t, s.src.Root), entries(t, s.dst.Root))
+	}
+	if err := syscall.Kill(command.PID(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(time.Minute); err == nil || command.ExitCode() != starter.ExitInterrupted {
+		t.Errorf("exit code %d, %v", command.ExitCode(), err)
+	}
+	if !strings.Contains(command.Log(), "Interrupted: some rounds are missing.") {
+		t.Errorf("it shows nothing: %s", command.Log())
+	}
+	onlyMarked(t, s.src.Root)
+	onlyMarked(t, s.dst.Root)
+}
+
 func decode(t *testing.T, text string) bench.Report {
 	t.Helper()
 	var r bench.Report
@@ -144,15 +179,20 @@ func mark(t *testing.T, name string) {
 // onlyMarked wants a directory to hold what was marked, and nothing else.
 func onlyMarked(t *testing.T, root string) {
 	t.Helper()
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
+	for _, e := range entries(t, root) {
 		if text, err := os.ReadFile(filepath.Join(root, e.Name())); err != nil || string(text) != "mine" {
 			t.Errorf("%s is left in %s", e.Name(), root)
 		}
 	}
+}
+
+func entries(t *testing.T, dir string) []os.DirEntry {
+	t.Helper()
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 func wellFormed(t *testing.T, name string) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,11 +134,15 @@ func agent(t *testing.T, sshd *globus.SSHServer) (socket string) {
 	return socket
 }
 
+// args are the command's, with more flags.
+func (s *site) args(flags ...string) []string {
+	return slices.Concat([]string{"bench", s.src.URL(""), s.dst.URL("")}, s.flags, flags)
+}
+
 // compare runs the command, and returns what it prints on standard output.
 func (s *site) compare(t *testing.T, flags ...string) string {
 	t.Helper()
-	args := append([]string{"bench", s.src.URL(""), s.dst.URL("")}, s.flags...)
-	cmd := exec.CommandContext(t.Context(), harness.Binary(t, "gridferry"), append(args, flags...)...)
+	cmd := exec.CommandContext(t.Context(), harness.Binary(t, "gridferry"), s.args(flags...)...)
 	var out, said bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, &out, &said
 	if testing.Verbose() {
