@@ -28,6 +28,9 @@ type site struct {
 // newSite keeps the trees below dir, or below a temporary directory.
 func newSite(t *testing.T, dir string) *site {
 	t.Helper()
+	for _, peer := range []string{"globus-url-copy", "ssh"} { // which brings scp
+		harness.Need(t, peer)
+	}
 	roots := make(map[string]string)
 	for _, name := range []string{"source", "destination"} {
 		root, err := os.MkdirTemp(dir, "gridferry-"+name+"-")
