@@ -1,7 +1,11 @@
 package service_test
 
 import (
+	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,13 +16,13 @@ import (
 	"github.com/gridferry/gridferry/workflows"
 )
 
-// activate puts a credential of ada's for the source into the store.
-func (s *site) activate(fingerprint string) {
+// activate puts a credential of somebody's for the source into the store.
+func (s *site) activate(owner, fingerprint string) {
 	s.t.Helper()
 	now := time.Now()
-	a := transfer.Activation{Owner: "ada", Domain: "src", Kind: "proxy", Fingerprint: fingerprint, Given: now, Expires: now.Add(time.Hour)}
+	a := transfer.Activation{Owner: owner, Domain: "src", Kind: "proxy", Fingerprint: fingerprint, Given: now, Expires: now.Add(time.Hour)}
 	if err := s.kept.PutCredential(s.t.Context(), a, []byte("sealed"), "key"); err != nil {
-		s.t.Fatal(err)
+		s.t.Error(err)
 	}
 }
 
@@ -40,7 +44,7 @@ func lacking(fingerprint string) error {
 func TestSuspendedAndRenewed(t *testing.T) {
 	s := newSite(t)
 	s.put("/data/a", "/data/b", "/data/c")
-	s.activate("first")
+	s.activate("ada", "first")
 	s.src.Faults().Fail(memory.Sent, "/data/b", 1, lacking("first"))
 	id := s.submit(transfer.Request{Source: "src:/data", Destination: "dst:/data", Recursive: true, Owner: "ada", Notify: "ada@example.org"})
 	s.until(id, "suspended", func(task transfer.Task) bool { return task.Status == transfer.Inactive })
@@ -49,7 +53,7 @@ func TestSuspendedAndRenewed(t *testing.T) {
 	}
 	// For another failure, later, it has been renewed before the task hears of it.
 	s.src.Faults().Fail(memory.Sent, "/data/c", 1, lacking("first"))
-	s.activate("second")
+	s.activate("ada", "second")
 	if err := s.client.SignalWorkflow(t.Context(), string(id), "", workflows.TellCredentialRenewed, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -63,4 +67,87 @@ func TestSuspendedAndRenewed(t *testing.T) {
 	}
 	s.same("/data")
 	s.keep("suspended", s.history(id, ""))
+}
+
+// TestActivationInTheGap has a credential activated at the moment of the
+// failure, or up to some milliseconds later, of one task after the other: in
+// that time the failure is reported, the task registers, looks, and waits.
+// None may sleep until its next look.
+func TestActivationInTheGap(t *testing.T) {
+	const tasks, atOnce = 200, 8
+	s := newSite(t)
+	var mu sync.Mutex
+	failed := make(map[string]time.Time) // by path
+	var activations sync.WaitGroup
+	defer activations.Wait()
+	s.src.Faults().Hook(func(_ context.Context, op memory.Op, path string, _ int64) error {
+		if op != memory.Sent && op != memory.Read {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if _, again := failed[path]; again {
+			return nil
+		}
+		failed[path] = time.Now()
+		owner := path[1:]
+		activations.Go(func() {
+			time.Sleep(rand.N(60 * time.Millisecond)) // the gap
+			s.activate(owner, "second")
+			ids, err := s.kept.WaitersOf(context.Background(), owner, "src")
+			if err != nil {
+				t.Error(err)
+			}
+			for _, id := range ids {
+				if err := s.client.SignalWorkflow(context.Background(), string(id), "", workflows.TellCredentialRenewed, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		return lacking("first")
+	})
+	var wg sync.WaitGroup
+	turns := make(chan int)
+	var suspended, slept int
+	var longest time.Duration
+	for range atOnce {
+		wg.Go(func() {
+			for n := range turns {
+				owner := fmt.Sprintf("u%03d", n)
+				s.activate(owner, "first")
+				id, err := s.service.Submit(t.Context(), "", transfer.Request{Source: "src:/" + owner, Destination: "dst:/" + owner, Owner: owner})
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				task, err := s.service.Wait(t.Context(), id)
+				if err != nil || task.Status != transfer.Succeeded {
+					t.Errorf("task of %s: %+v, %v", owner, task, err)
+					continue
+				}
+				mu.Lock()
+				took := task.Completed.Sub(failed["/"+owner])
+				longest = max(longest, took)
+				if took > 40*time.Second {
+					slept++
+				}
+				if task.Progress.Faults > 0 {
+					suspended++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for n := range tasks {
+		s.put(fmt.Sprintf("/u%03d", n))
+	}
+	for n := range tasks {
+		turns <- n
+	}
+	close(turns)
+	wg.Wait()
+	t.Logf("%d of %d tasks were suspended, the others found the new credential when they looked; the longest went on after %s", suspended, tasks, longest)
+	if slept > 0 {
+		t.Errorf("%d of %d tasks slept on", slept, tasks)
+	}
 }
