@@ -27,9 +27,10 @@ type Config struct {
 	Trust      *gsi.Trust
 	Gridmap    *Gridmap
 
-	// Identity, when not nil, is asked at each GSI login for the credential and
-	// the authorities in force, which then count for that session. It must not
-	// take long. Credential and Trust are still needed.
+	// Identity, when not nil, is asked for the credential and the authorities in
+	// force: at each GSI login, whose session keeps the credential, and at each
+	// of its data channels. It must not take long. Credential and Trust are still
+	// needed.
 	Identity func() (*gsi.Credential, *gsi.Trust, error)
 
 	// Anonymous lets in, without GSI, whoever calls himself anonymous or ftp,

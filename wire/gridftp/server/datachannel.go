@@ -344,7 +344,7 @@ func (s *session) security() (*gsi.DataConfig, error) {
 		return nil, nil
 	}
 	c := &gsi.DataConfig{
-		Credential: s.gss.Delegated(), Trust: s.trust, Prot: d.prot,
+		Credential: s.gss.Delegated(), Trust: s.authorities(), Prot: d.prot,
 		MinVersion: s.config.MinTLS, MaxVersion: s.config.MaxTLS,
 	}
 	if d.credential != nil {

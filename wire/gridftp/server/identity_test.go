@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gridferry/gridferry/wire/gridftp/data"
 	"github.com/gridferry/gridferry/wire/gridftp/server"
 	"github.com/gridferry/gridferry/wire/gsi"
 	"github.com/gridferry/gridferry/wire/gsi/gsitest"
 )
 
 // TestIdentityInForce: a login meets the certificate and the authorities of its
-// time, and who is logged in keeps his.
+// time, and a data channel the authorities.
 func TestIdentityInForce(t *testing.T) {
 	var credential *gsi.Credential
 	var trust *gsi.Trust
@@ -23,10 +24,12 @@ func TestIdentityInForce(t *testing.T) {
 	fingerprint := func(c *secureScript) string {
 		return (&gsi.Credential{Chain: c.gss.Peer().Chain}).Fingerprint()
 	}
-	early := w.secure(gsi.ClientConfig{})
+	w.write("f", "hello")
+	early := w.secure(gsi.ClientConfig{Delegate: gsi.DelegateFull})
 	if fingerprint(early) != credential.Fingerprint() {
 		t.Error("the server shows another certificate than it has")
 	}
+	early.roundTrip("S", data.Config{Security: w.dataSecurity('A', gsi.Clear)}, "f", "hello")
 
 	credential = w.ca.Host("renewed")
 	if late := w.secure(gsi.ClientConfig{}); fingerprint(late) != credential.Fingerprint() {
@@ -37,6 +40,12 @@ func TestIdentityInForce(t *testing.T) {
 	if _, r, err := w.handshake(gsi.ClientConfig{Credential: w.ada}); err == nil && r.Code != 535 {
 		t.Errorf("an authority that was taken out lets somebody in: %v", r)
 	}
+
+	// Who is logged in stays, and makes no new data channel.
+	set := early.passive()
+	early.send("RETR f")
+	_, _ = set.ReceiveStream(t.Context(), &collector{}, 0, data.Config{Security: w.dataSecurity('A', gsi.Clear)}, data.ReceiveOptions{})
+	early.finish("150", "425")
 
 	problem = errors.New("the file has a secret place")
 	c := w.dial()

@@ -65,6 +65,17 @@ func adat(s *session, arg string) gridftp.Reply {
 	return gridftp.Reply{}
 }
 
+// authorities are those in force now. A session may outlive a revocation list
+// that was good when it began.
+func (s *session) authorities() *gsi.Trust {
+	if s.config.Identity != nil {
+		if _, trust, err := s.config.Identity(); err == nil {
+			return trust
+		}
+	}
+	return s.trust
+}
+
 // logClaims shows the VOMS attributes that the client came with. Nothing is
 // decided by them: nobody has checked who issued them.
 func logClaims(s *session, peer *gsi.Peer) {
