@@ -24,7 +24,8 @@ import (
 // The command carries a tree from this host to a server and back, under its
 // user's own proxy; the daemon has neither a worker for data nor a root.
 func TestThisHostsFiles(t *testing.T) {
-	s := newSite(t, nil, "roles: [control]")
+	t.Parallel()
+	s := newSite(t, "roles: [control]")
 	dtn := globus.NewServer(t, globus.Options{CA: s.ca})
 	src, back := t.TempDir(), t.TempDir()
 	made, err := tree.Make(src, tree.Spec{Seed: 1, Files: 300, Bytes: 24 << 20, Large: []int64{8 << 20}, Odd: true, Deep: 4, Empties: 2}, nil)
@@ -70,7 +71,8 @@ func throttled(t *testing.T, s *site) *globus.Server {
 
 // A command that is killed leaves its task waiting; another goes on from there.
 func TestKilledCommand(t *testing.T) {
-	s := newSite(t, nil, "roles: [control]")
+	t.Parallel()
+	s := newSite(t, "roles: [control]")
 	dtn := throttled(t, s)
 	src := t.TempDir()
 	made, err := tree.Make(src, tree.Spec{Seed: 2, Files: 200, Bytes: 64 << 20, Large: []int64{16 << 20, 32 << 20}}, nil)
@@ -111,7 +113,8 @@ func TestKilledCommand(t *testing.T) {
 
 // A task whose command was killed can be cancelled without it.
 func TestCancelWithoutTheCommand(t *testing.T) {
-	s := newSite(t, nil, "roles: [control]")
+	t.Parallel()
+	s := newSite(t, "roles: [control]")
 	dtn := throttled(t, s)
 	src := t.TempDir()
 	_, err := tree.Make(src, tree.Spec{Seed: 3, Files: 20, Bytes: 64 << 20, Large: []int64{32 << 20}}, nil)
@@ -132,9 +135,10 @@ func TestCancelWithoutTheCommand(t *testing.T) {
 // Another user of the same host reaches neither the task's blobs nor its
 // leases or credentials, and cannot attach to it.
 func TestAnotherUser(t *testing.T) {
+	t.Parallel()
 	harness.NeedRoot(t, "it runs a command as another user")
 	setpriv := harness.Need(t, "setpriv")
-	s := newSite(t, nil, "roles: [control]")
+	s := newSite(t, "roles: [control]")
 	dtn := throttled(t, s)
 	src := t.TempDir()
 	_, err := tree.Make(src, tree.Spec{Seed: 4, Files: 4, Bytes: 48 << 20, Large: []int64{32 << 20}}, nil)

@@ -30,17 +30,29 @@ type site struct {
 	proxy    string // Ada's
 }
 
-// newSite starts a site; more are lines of the daemon's configuration.
-func newSite(t *testing.T, flags []string, more ...string) *site {
+// newSite starts a site, whose daemon has these lines in its configuration.
+func newSite(t *testing.T, lines ...string) *site {
+	t.Helper()
+	s := prepareSite(t, nil)
+	s.run(append(lines, fmt.Sprintf("api: {socket: %q}", s.socket))...)
+	return s
+}
+
+// prepareSite is a site without its daemon. The flags are the Temporal server's.
+func prepareSite(t *testing.T, flags []string) *site {
 	t.Helper()
 	s := &site{t: t, temporal: harness.NewTemporal(t, harness.TemporalOptions{Flags: flags}), ca: gsitest.NewCA(t)}
 	s.service = service.New(s.temporal.Client(), service.Options{Namespace: s.temporal.Namespace})
 	s.proxy = s.ca.ProxyFile(s.ca.Proxy(s.ca.User("Ada")))
 	s.socket = filepath.Join(open(t), "api.sock")
-	s.daemon = s.start("daemon", "", nil, append([]string{
-		fmt.Sprintf("data_dir: %q", t.TempDir()), fmt.Sprintf("trust_dir: %q", s.ca.Dir), "site: control",
-	}, append(more, fmt.Sprintf("api:\n  socket: %q", s.socket))...)...)
 	return s
+}
+
+// run starts the daemon.
+func (s *site) run(lines ...string) {
+	s.t.Helper()
+	s.daemon = s.start("daemon", "", nil, append(lines,
+		fmt.Sprintf("data_dir: %q", s.t.TempDir()), fmt.Sprintf("trust_dir: %q", s.ca.Dir), "site: control")...)
 }
 
 // open is a directory that other users can reach.
