@@ -82,6 +82,10 @@ type proxy struct {
 const (
 	// lookEvery is how long it is believed that an activation stands.
 	lookEvery = 30 * time.Second
+	// ending is what a proxy has left when it is not believed any more without
+	// a look: with so little left tasks begin nothing, and wait for the
+	// activation of another, which must not be missed.
+	ending = 2 * time.Minute
 	// mostProxies are kept, those longest unused go first.
 	mostProxies = 1000
 )
@@ -110,7 +114,7 @@ func (c *Client) Open(ctx context.Context, owner, domain string) (transfer.Activ
 	q := credentialRequest{Owner: owner, Domain: domain}
 	now := time.Now()
 	if fresh := now.Before(p.begun.Add(p.end.Sub(p.begun) / 2)); fresh {
-		if now.Sub(p.looked) < lookEvery {
+		if now.Sub(p.looked) < lookEvery && p.end.Sub(now) > ending {
 			return p.activation, p.pem, nil
 		}
 		reply, err := c.delegate(ctx, task, q)

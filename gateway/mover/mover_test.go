@@ -344,6 +344,30 @@ func TestCredential(t *testing.T) {
 	}
 }
 
+// A credential that ends soon is renewed while it is in use.
+func TestRenewedBeforeItsEnd(t *testing.T) {
+	ca, err := gsi.NewAuthority("Test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann, err := ca.User("Ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon, err := ann.NewProxy(gsi.ProxyOptions{Lifetime: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, api.Peer{DN: moverDN}, nil)
+	c := s.client(taskID)
+	for _, activated := range []*gsi.Credential{soon, ann} {
+		s.vault.put(activated)
+		if a, _, err := c.Open(t.Context(), "ann", "lab"); err != nil || a.Fingerprint != activated.Fingerprint() {
+			t.Errorf("the credential is %s, not the one that was activated: %v", a.Fingerprint, err)
+		}
+	}
+}
+
 // A service that is away for a moment is no fault.
 func TestAwayForAMoment(t *testing.T) {
 	s := newSite(t, api.Peer{DN: moverDN}, nil)
