@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -47,6 +48,13 @@ func sentence(text string) string {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' || r == '\t' })
 	return printable(strings.Join(lines, " "))
 }
+
+// privateKey is one in PEM, whole or cut off.
+var privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+
+// keyless takes private keys out of a text: errors quote arguments, and people
+// paste what they have in the clipboard.
+func keyless(text string) string { return privateKey.ReplaceAllString(text, "(a private key)") }
 
 func formatTime(t time.Time) string {
 	if t.IsZero() {

@@ -201,7 +201,7 @@ func (s *session) report(err error, code int) {
 	case code == ExitInterrupted:
 		fmt.Fprintf(s.Stderr, "gridferry: interrupted\n")
 	default:
-		fmt.Fprintf(s.Stderr, "gridferry: %s\n", sentence(err.Error()))
+		fmt.Fprintf(s.Stderr, "gridferry: %s\n", sentence(keyless(err.Error())))
 		if errors.As(err, new(*usageError)) {
 			fmt.Fprintf(s.Stderr, "Run \"gridferry help\" or add --help to a command to see what it takes.\n")
 		}

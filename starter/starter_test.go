@@ -14,6 +14,19 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
+func TestErrorsShowNoKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		"bad flag syntax: -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nand more": "bad flag syntax: (a private key)\nand more",
+		`"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----": no location`:                     `"(a private key)": no location`,
+		"-----BEGIN CERTIFICATE-----A-----END CERTIFICATE----- -----BEGIN EC PRIVATE KEY-----\nMHcC":      "-----BEGIN CERTIFICATE-----A-----END CERTIFICATE----- (a private key)",
+		"no private key was given": "no private key was given",
+	} {
+		if got := keyless(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
 func TestExitCode(t *testing.T) {
 	for _, tc := range []struct {
 		err  error
