@@ -1,9 +1,8 @@
 // Package store keeps what must outlive workflow histories and processes: the
-// list of tasks, leases, what was learned of endpoints, identities, sealed
-// credentials and who waits for them, and which messages went out. It is one
-// SQLite file, which all processes of one host share, or a PostgreSQL database
-// for any number of hosts: one schema, and one code. It keeps no bytes of files,
-// and no secret that it could open.
+// list of tasks, leases, identities, sealed credentials and who waits for them,
+// and which messages went out. It is one SQLite file, which all processes of one
+// host share, or a PostgreSQL database for any number of hosts: one schema, and
+// one code. It keeps no bytes of files, and no secret that it could open.
 package store
 
 import (

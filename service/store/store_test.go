@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/gridferry/gridferry/activities"
-	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/integration/postgres"
 	"github.com/gridferry/gridferry/service/store"
@@ -88,7 +87,6 @@ func everywhere(t *testing.T, fresh func(*testing.T) place) {
 		"Reopened":           testReopened,
 		"BlobsAreBound":      testBlobsAreBound,
 		"NewerIsRefused":     testNewerIsRefused,
-		"Capabilities":       testCapabilities,
 		"LeasesLeaveNothing": testLeasesLeaveNothing,
 		"Processes":          testProcesses,
 		"Clock":              testClock,
@@ -192,27 +190,6 @@ func TestNotAStore(t *testing.T) {
 	}
 	if _, err := store.Open(t.Context(), path, store.Options{}); fault.KindOf(err) != fault.Internal {
 		t.Errorf("a file of another kind: %v", err)
-	}
-}
-
-func testCapabilities(t *testing.T, p place) {
-	clock := storetest.NewClock()
-	s := open(t, p, store.Options{Now: clock.Now})
-	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
-		t.Errorf("nothing is known yet: %v, %v", ok, err)
-	}
-	want := endpoints.Caps{Kind: "gridftp", Ranges: true, Checksums: []string{"sha256"}}
-	for range 2 {
-		if err := s.PutCapabilities(t.Context(), "a", want, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, ok, err := s.Capabilities(t.Context(), "a"); !ok || err != nil || got.Kind != "gridftp" || len(got.Checksums) != 1 {
-		t.Errorf("got %+v, %v, %v", got, ok, err)
-	}
-	clock.Add(2 * time.Hour)
-	if _, ok, err := s.Capabilities(t.Context(), "a"); ok || err != nil {
-		t.Errorf("after they expired: %v, %v", ok, err)
 	}
 }
 
