@@ -112,6 +112,7 @@ type GridFTP struct {
 	Anonymous bool     `yaml:"anonymous"`  // ftp:// without a password may read
 	Root      string   `yaml:"root"`       // nothing outside is reachable
 	ReadOnly  bool     `yaml:"read_only"`  //
+	Sync      bool     `yaml:"sync"`       // a stored file is on the disk before the client is told so; else, as at Globus's server, the kernel has it
 	PortRange string   `yaml:"port_range"` // of data channels: "50000,51000"
 	Address   string   `yaml:"address"`    // what others are told to connect to, behind a translating router
 	Sessions  int      `yaml:"sessions"`   // at once; 0 is the default

@@ -74,13 +74,19 @@ func (w *world) server(edit ...func(*server.Config)) *ours {
 
 func (w *world) serverAt(listen string, edit ...func(*server.Config)) *ours {
 	w.t.Helper()
+	return serve(w.t, listen, append([]func(*server.Config){w.gsi()}, edit...)...)
+}
+
+// gsi lets the user in.
+func (w *world) gsi() func(*server.Config) {
+	w.t.Helper()
 	gridmap, err := server.ParseGridmap(fmt.Sprintf("%q me\n", globus.Identity))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return serve(w.t, listen, append([]func(*server.Config){func(c *server.Config) {
+	return func(c *server.Config) {
 		c.Credential, c.Trust, c.Gridmap, c.Account = w.ca.Host(), w.ca.Trust(), gridmap, "me"
-	}}, edit...)...)
+	}
 }
 
 // serveAnonymous starts our server without GSI.
@@ -91,8 +97,15 @@ func serveAnonymous(t testing.TB) *ours {
 
 func serve(t testing.TB, listen string, edit ...func(*server.Config)) *ours {
 	t.Helper()
+	return serveWith(t, listen, posix.Options{NoSync: true}, edit...)
+}
+
+// serveWith is serve with options of the storage.
+func serveWith(t testing.TB, listen string, disk posix.Options, edit ...func(*server.Config)) *ours {
+	t.Helper()
 	o := &ours{t: t, root: t.TempDir(), scheme: "gsiftp", log: &syncBuffer{}}
-	storage, err := posix.Open(posix.Options{Mounts: map[string]string{"/": o.root}, NoSync: true})
+	disk.Mounts = map[string]string{"/": o.root}
+	storage, err := posix.Open(disk)
 	if err != nil {
 		t.Fatal(err)
 	}

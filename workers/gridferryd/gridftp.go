@@ -49,6 +49,7 @@ serves the user it runs as: a gridmap entry for another user is refused.`,
 	for _, f := range []struct{ flag, key, usage string }{
 		{"anonymous", "gridftp.anonymous", "let anybody read, without GSI"},
 		{"read-only", "gridftp.read_only", "let nobody write"},
+		{"sync", "gridftp.sync", "have each stored file on the disk before the client is told so"},
 	} {
 		c.Flags().BoolFunc(f.flag, f.usage, func(v string) error {
 			_, err := strconv.ParseBool(v)
@@ -67,7 +68,7 @@ const sessionsDrain = 10 * time.Second
 // ends lists when what its logins depend on ends.
 func startGridFTP(ctx context.Context, all *config.Config, logger *slog.Logger, failed chan<- error) (stop func(), ends func() []gsi.Expiry, err error) {
 	c := all.GridFTP
-	storage, err := posix.Open(posix.Options{Mounts: map[string]string{"/": c.Root}})
+	storage, err := posix.Open(posix.Options{Mounts: map[string]string{"/": c.Root}, NoSync: !c.Sync})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -89,7 +90,7 @@ func startGridFTP(ctx context.Context, all *config.Config, logger *slog.Logger, 
 	if err != nil {
 		return nil, nil, fault.Wrap(fault.Invalid, "listen for GridFTP on", c.Listen, err)
 	}
-	logger.Info("GridFTP server started", "address", l.Addr().String(), "root", c.Root, "gsi", conf.Credential != nil, "anonymous", c.Anonymous)
+	logger.Info("GridFTP server started", "address", l.Addr().String(), "root", c.Root, "gsi", conf.Credential != nil, "anonymous", c.Anonymous, "sync", c.Sync)
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, server.ErrClosed) {
 			failed <- fault.Wrap(fault.Internal, "serve", "GridFTP", err)
