@@ -71,7 +71,7 @@ func (r *run) want(f transfer.Fault) {
 type sight int
 
 const (
-	anew  sight = iota // there are others than those that failed
+	anew  sight = iota // there are others than those that failed, or those deserve another try
 	none               // not where we can look: the worker may have one all the same
 	stale              // the one that failed is still the current one
 )
@@ -92,7 +92,7 @@ func (r *run) look(ctx workflow.Context) sight {
 		switch {
 		case res.Fingerprint == "":
 			worst = max(worst, none)
-		case res.Fingerprint == w.Fingerprint:
+		case res.Fingerprint == w.Fingerprint && !(r.Hasty == 0 && res.Expires.Sub(workflow.Now(ctx)) > worthAnother):
 			worst = stale
 		}
 	}
@@ -100,6 +100,11 @@ func (r *run) look(ctx workflow.Context) sight {
 }
 
 const (
+	// worthAnother is how much must be left of a credential that has failed for
+	// a second try before anybody is told: the server may have stumbled, or what
+	// ended was a proxy that a worker was lent.
+	worthAnother = time.Minute
+
 	// maxHasty bounds the tries that only the look at another credential has
 	// caused: somewhere an old one is still believed in.
 	maxHasty = 3

@@ -465,3 +465,31 @@ func TestRenewedWhileRunning(t *testing.T) {
 		t.Errorf("%d probes, %d copies, %d looks", len(w.probes), len(w.copied), len(w.awaits))
 	}
 }
+
+// TestAnotherTryFirst: a credential that should do is tried again before
+// anybody is told, once.
+func TestAnotherTryFirst(t *testing.T) {
+	for _, failures := range []int{1, 2} {
+		w := newWorld(t)
+		w.await = func(int, activities.AwaitInput) (activities.AwaitResult, error) {
+			return activities.AwaitResult{Waiting: true, Fingerprint: "good", Expires: w.env.Now().Add(time.Hour)}, nil
+		}
+		w.walk = func(int, activities.WalkInput) (activities.WalkResult, error) {
+			return found("", chunk("0-0", 4)), nil
+		}
+		w.copy = func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+			if n <= failures {
+				res := lacking("good")
+				res.Files, res.Bytes = 0, 0
+				return res, nil
+			}
+			return complete(in), nil
+		}
+		if _, err := w.transfer(tree(`"owner":"ada","notify":"ada@example.org"`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := count(w.events(), transfer.EventInactive); got != failures-1 {
+			t.Errorf("%d failures: %d times inactive", failures, got)
+		}
+	}
+}

@@ -16,11 +16,12 @@ import (
 	"github.com/gridferry/gridferry/workflows"
 )
 
-// activate puts a credential of somebody's for the source into the store.
-func (s *site) activate(owner, fingerprint string) {
+// activate puts a credential of somebody's for the source into the store, with
+// so much life left.
+func (s *site) activate(owner, fingerprint string, left time.Duration) {
 	s.t.Helper()
 	now := time.Now()
-	a := transfer.Activation{Owner: owner, Domain: "src", Kind: "proxy", Fingerprint: fingerprint, Given: now, Expires: now.Add(time.Hour)}
+	a := transfer.Activation{Owner: owner, Domain: "src", Kind: "proxy", Fingerprint: fingerprint, Given: now, Expires: now.Add(left)}
 	if err := s.kept.PutCredential(s.t.Context(), a, []byte("sealed"), "key"); err != nil {
 		s.t.Error(err)
 	}
@@ -44,7 +45,7 @@ func lacking(fingerprint string) error {
 func TestSuspendedAndRenewed(t *testing.T) {
 	s := newSite(t)
 	s.put("/data/a", "/data/b", "/data/c")
-	s.activate("ada", "first")
+	s.activate("ada", "first", 40*time.Second)
 	s.src.Faults().Fail(memory.Sent, "/data/b", 1, lacking("first"))
 	id := s.submit(transfer.Request{Source: "src:/data", Destination: "dst:/data", Recursive: true, Owner: "ada", Notify: "ada@example.org"})
 	s.until(id, "suspended", func(task transfer.Task) bool { return task.Status == transfer.Inactive })
@@ -53,7 +54,7 @@ func TestSuspendedAndRenewed(t *testing.T) {
 	}
 	// For another failure, later, it has been renewed before the task hears of it.
 	s.src.Faults().Fail(memory.Sent, "/data/c", 1, lacking("first"))
-	s.activate("ada", "second")
+	s.activate("ada", "second", time.Hour)
 	if err := s.client.SignalWorkflow(t.Context(), string(id), "", workflows.TellCredentialRenewed, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestActivationInTheGap(t *testing.T) {
 		owner := path[1:]
 		activations.Go(func() {
 			time.Sleep(rand.N(60 * time.Millisecond)) // the gap
-			s.activate(owner, "second")
+			s.activate(owner, "second", time.Hour)
 			ids, err := s.kept.WaitersOf(context.Background(), owner, "src")
 			if err != nil {
 				t.Error(err)
@@ -114,7 +115,7 @@ func TestActivationInTheGap(t *testing.T) {
 		wg.Go(func() {
 			for n := range turns {
 				owner := fmt.Sprintf("u%03d", n)
-				s.activate(owner, "first")
+				s.activate(owner, "first", 40*time.Second)
 				id, err := s.service.Submit(t.Context(), "", transfer.Request{Source: "src:/" + owner, Destination: "dst:/" + owner, Owner: owner})
 				if err != nil {
 					t.Error(err)
