@@ -22,7 +22,6 @@ type keyring struct {
 	mu   sync.Mutex
 	keys map[string]Login
 	open int // storages
-	used map[string]time.Time
 }
 
 func (k *keyring) with(endpoint, fingerprint string, left time.Duration) {
