@@ -370,8 +370,9 @@ func (s *session) security() (*gsi.DataConfig, error) {
 // A channel is the data channel of one transfer, and how its connections are
 // to be made.
 type channel struct {
-	set    *data.Set
-	config data.Config
+	set      *data.Set
+	config   data.Config
+	receives bool
 }
 
 func (s *session) channel(sending bool) (channel, error) {
@@ -388,7 +389,7 @@ func (s *session) channel(sending bool) (channel, error) {
 		return channel{}, err
 	}
 	limits := &s.config.Limits
-	return channel{set, data.Config{
+	return channel{set: set, receives: !sending, config: data.Config{
 		Security: security, Buffer: s.data.buffer, MaxConns: limits.DataConns,
 		Connect: limits.Connect, Stall: limits.Stall,
 	}}, nil

@@ -262,20 +262,21 @@ func (s *session) refuseTransfer(err error) gridftp.Reply {
 // distrust closes the data channel unless its other end is the client itself,
 // which hears of the refusal and keeps its files apart.
 func (s *session) distrust() {
-	set := s.data.set
-	if set == nil {
-		return
+	if set := s.data.set; set != nil && !s.clientAtOtherEnd(set) {
+		s.data.close()
 	}
+}
+
+// clientAtOtherEnd reports whether all connections are with the host that the
+// client is on. While there are none, nothing is known, and it is not.
+func (s *session) clientAtOtherEnd(set *data.Set) bool {
 	peers := set.Peers()
 	for _, peer := range peers {
 		if peer != s.client.Addr() {
-			peers = nil
-			break
+			return false
 		}
 	}
-	if len(peers) == 0 {
-		s.data.close()
-	}
+	return len(peers) > 0
 }
 
 // logged makes a transfer that goes into the transfer log.
@@ -302,11 +303,17 @@ func (s *session) logged(verb, path string, ch channel, run func() (int64, error
 }
 
 // move uses the data channel once, between its preliminary and its final reply.
+// A client that sends the bytes itself waits for the former, as globus-url-copy
+// does; a server at the other end does not, and then both replies share a packet.
 func (s *session) move(ch channel, run func() error) (gridftp.Reply, error) {
+	begin := gridftp.NewReply(150, "Beginning transfer.")
 	if ch.set.Connected() > 0 {
-		s.control.replySoon(gridftp.NewReply(125, "Beginning transfer; reusing existing data connection."))
+		begin = gridftp.NewReply(125, "Beginning transfer; reusing existing data connection.")
+	}
+	if ch.receives && s.clientAtOtherEnd(ch.set) {
+		_ = s.control.reply(begin) // a dead connection ends the transfer through the session's reader
 	} else {
-		s.control.replySoon(gridftp.NewReply(150, "Beginning transfer."))
+		s.control.replySoon(begin)
 	}
 	if err := run(); err != nil {
 		return s.refuse(transferError(err)), err // a channel that has lost its place is closed already
