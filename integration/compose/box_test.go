@@ -28,6 +28,7 @@ type stack struct {
 	project *types.Project
 	network *harness.Network
 	hosts   map[string]*harness.Host // by service
+	images  map[string]dockerfile    // that stand in for those of others, by service
 	volumes map[string]string        // directories, by name
 }
 
@@ -51,6 +52,7 @@ func newStack(t *testing.T) *stack {
 		project: load(t),
 		network: harness.NewNetwork(t),
 		hosts:   make(map[string]*harness.Host),
+		images:  make(map[string]dockerfile),
 		volumes: make(map[string]string),
 	}
 	for _, name := range s.project.ServiceNames() {
@@ -79,8 +81,38 @@ func open(t *testing.T, dir string) string {
 // run starts a service's own command.
 func (s *stack) run(name string) *box {
 	s.t.Helper()
+	b, command := s.box(name)
+	b.Process = harness.Start(s.t, harness.Command{
+		Name: name, Path: command[0], Args: command[1:], Env: b.env, Dir: "/", Namespace: b.host.Namespace,
+	})
+	return b
+}
+
+// once runs a service with other arguments to its end, as `docker compose run`
+// does, and returns what it printed.
+func (s *stack) once(limit time.Duration, name, stdin string, args ...string) (string, error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	b, command := s.box(name, args...)
+	cmd := exec.CommandContext(ctx, harness.Need(s.t, "ip"), append([]string{"netns", "exec", b.host.Namespace}, command...)...)
+	cmd.Env, cmd.Dir, cmd.Stdin = b.env, "/", strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
+// box lays out a service, and returns the command that starts it: with args, if
+// there are any, for its own.
+func (s *stack) box(name string, args ...string) (*box, []string) {
+	s.t.Helper()
 	service := s.project.Services[name]
-	image := readDockerfile(s.t, service.Build)
+	image, ok := s.images[name]
+	if !ok {
+		image = readDockerfile(s.t, service.Build)
+	}
 	b := &box{service: service, host: s.hosts[name], stack: s}
 	b.env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"}, image.env...)
 	for variable, value := range service.Environment {
@@ -107,18 +139,13 @@ func (s *stack) run(name string) *box {
 	if command == nil && service.Entrypoint == nil {
 		command = image.command
 	}
-	b.Process = harness.Start(s.t, harness.Command{
-		Name: name,
-		Path: harness.Need(s.t, "unshare"),
-		// A process namespace, so that a daemon that left its process group
-		// ends with the box.
-		Args: slices.Concat([]string{"--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", script},
-			b.as, entrypoint, command),
-		Env:       b.env,
-		Dir:       "/",
-		Namespace: b.host.Namespace,
-	})
-	return b
+	if len(args) > 0 {
+		command = args
+	}
+	// A process namespace, so that a daemon that left its process group ends
+	// with the box.
+	unshare := []string{harness.Need(s.t, "unshare"), "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "sh", script}
+	return b, slices.Concat(unshare, b.as, entrypoint, command)
 }
 
 // output runs a command in a box that runs, as `docker compose exec` does, and
@@ -236,12 +263,15 @@ func (b *box) prepare(image dockerfile) (script string) {
 		}
 		bind(b.stack.project.Secrets[secret.Source].File, target, true)
 	}
+	for i, config := range b.service.Configs {
+		source := filepath.Join(dir, fmt.Sprintf("config%d", i))
+		if err := os.WriteFile(source, []byte(b.stack.project.Configs[config.Source].Content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		bind(source, config.Target, true)
+	}
 	bind(b.hostsFile(dir), "/etc/hosts", true)
 
-	if b.as != nil {
-		// As the image's useradd does.
-		fmt.Fprintf(&sh, "echo gridferry:x:%d:%[1]d::/:/bin/sh >>%s/etc/passwd\n", uid, merged)
-	}
 	fmt.Fprintf(&sh, "exec chroot %s \"$@\"\n", merged)
 	script = filepath.Join(dir, "enter.sh")
 	if err := os.WriteFile(script, []byte(sh.String()), 0o755); err != nil {

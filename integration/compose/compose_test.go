@@ -26,7 +26,7 @@ const uid = 61234
 func load(t *testing.T) *types.Project {
 	t.Helper()
 	secrets := filepath.Join(t.TempDir(), "secrets")
-	if err := WriteSite(secrets); err != nil {
+	if err := WriteSite(t.Context(), secrets); err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
@@ -43,6 +43,7 @@ func load(t *testing.T) *types.Project {
 		cli.WithWorkingDirectory(root),
 		cli.WithEnv([]string{"GRIDFERRY_SECRETS=" + secrets, fmt.Sprintf("GRIDFERRY_UID=%d", uid), fmt.Sprintf("GRIDFERRY_GID=%d", uid)}),
 		cli.WithResolvedPaths(true),
+		cli.WithProfiles([]string{"trial"}),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -132,10 +133,26 @@ func TestNoSecretIsInTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestNoDaemonHasWhatIsAUsers(t *testing.T) {
+	for name, s := range load(t).Services {
+		for _, secret := range s.Secrets {
+			if strings.HasPrefix(secret.Source, "user_") && len(s.Profiles) == 0 {
+				t.Errorf("%s has the secret %s", name, secret.Source)
+			}
+		}
+		if name != "gridferry" && slices.ContainsFunc(s.Secrets, func(c types.ServiceSecretConfig) bool { return c.Source == "vault_keyset" }) {
+			t.Errorf("%s has the keys that seal credentials", name)
+		}
+	}
+}
+
 func TestWhatStaysUpIsWatched(t *testing.T) {
 	for name, s := range load(t).Services {
 		if strings.HasPrefix(s.Restart, "on-failure") {
 			continue // runs once
+		}
+		if len(s.Profiles) > 0 {
+			continue // is a user's
 		}
 		if s.Restart != "unless-stopped" {
 			t.Errorf("%s is not started again after it ended (restart: %q)", name, s.Restart)
@@ -180,7 +197,7 @@ func TestOnlyLoopbackIsPublished(t *testing.T) {
 	for name, s := range load(t).Services {
 		for _, port := range s.Ports {
 			if port.HostIP != "127.0.0.1" {
-				t.Errorf("%s publishes port %s to everybody, and nothing in it asks who is calling", name, port.Published)
+				t.Errorf("%s publishes port %s to everybody, which is for a site to decide", name, port.Published)
 			}
 		}
 	}
@@ -201,14 +218,14 @@ func healthcheck(t *testing.T, s types.ServiceConfig) []string {
 
 func TestASiteIsNotMadeTwice(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "secrets")
-	if err := WriteSite(dir); err != nil {
+	if err := WriteSite(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(filepath.Join(dir, "postgres_password"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteSite(dir); err == nil {
+	if err := WriteSite(t.Context(), dir); err == nil {
 		t.Error("WriteSite replaced a site")
 	}
 	after, err := os.ReadFile(filepath.Join(dir, "postgres_password"))
@@ -216,7 +233,8 @@ func TestASiteIsNotMadeTwice(t *testing.T) {
 		t.Errorf("the password is now %q (%v), was %q", after, err, before)
 	}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".key.pem") {
+		secret := strings.HasSuffix(path, ".key.pem") || filepath.Base(path) == "vault_keyset" || filepath.Base(path) == "gridferry_password"
+		if err != nil || !secret {
 			return err
 		}
 		info, err := d.Info()

@@ -6,6 +6,7 @@
 package compose
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -13,27 +14,29 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gridferry/gridferry/service/vault"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
 
 // hosts are the services of docker-compose.yaml that have a host certificate.
-func hosts() []string { return []string{"dtn-a", "dtn-b", "dtn-own", "myproxy"} }
+func hosts() []string { return []string{"gridferry", "mover", "dtn-a", "dtn-b", "dtn-own", "myproxy"} }
 
 // WriteSite makes dir with everything that docker-compose.yaml takes from
 // ${GRIDFERRY_SECRETS}: a throw-away authority's trust directory, a credential
-// for each host and for one user, and a database password. It refuses a
-// directory that exists: a running stack would lose its database's password.
-func WriteSite(dir string) error {
-	if err := writeSite(dir); err != nil {
+// for each host and for one user, passwords of the database, and the keys that
+// seal credentials. It refuses a directory that exists: a running stack would
+// lose all that they open.
+func WriteSite(ctx context.Context, dir string) error {
+	if err := writeSite(ctx, dir); err != nil {
 		return fmt.Errorf("make the secrets of a site in %s: %w", dir, err)
 	}
 	return nil
 }
 
-func writeSite(dir string) error {
-	// The directory is what keeps others out. Files in it that are no keys are
-	// readable, because those who read them have different uids in their
-	// containers.
+func writeSite(ctx context.Context, dir string) error {
+	// The directory is what keeps others out. Files in it that are read by
+	// different uids in their containers are readable for all; those that only
+	// gridferry or root reads are not.
 	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
 		return errors.New("it exists; remove it to begin anew")
 	} else if err != nil {
@@ -62,8 +65,16 @@ func writeSite(dir string) error {
 	if err := savePair(user, dir, "user"); err != nil {
 		return err
 	}
-	// No line end: not every reader cuts it off.
-	return os.WriteFile(filepath.Join(dir, "postgres_password"), []byte(rand.Text()), 0o644)
+	if err := vault.NewKeyFile(filepath.Join(dir, "vault_keyset"), nil).Create(ctx); err != nil {
+		return err
+	}
+	for name, mode := range map[string]fs.FileMode{"postgres_password": 0o644, "gridferry_password": 0o600} {
+		// No line end: not every reader cuts it off.
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(rand.Text()), mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func savePair(c *gsi.Credential, dir, name string) error {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -14,7 +15,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: newsite DIRECTORY")
 		os.Exit(2)
 	}
-	if err := compose.WriteSite(os.Args[1]); err != nil {
+	if err := compose.WriteSite(context.Background(), os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "newsite:", err)
 		os.Exit(1)
 	}
