@@ -168,6 +168,9 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 		}
 	}
 	res := c.result()
+	if res.BlockedData {
+		d.learnApart(ctx, in.Ends, res.Blocked.Message)
+	}
 	res.Elapsed = time.Since(begun)
 	return res, nil
 }

@@ -18,10 +18,12 @@ type Data struct {
 	Endpoints endpoints.Opener
 	Blobs     blob.Store
 	Leases    Leases
-	Identity  string          // of this worker process, for leases and logs
-	Site      string          // the host whose bound endpoints this worker reaches; may be empty
-	Stopping  <-chan struct{} // closed when the worker drains: copies yield
-	Log       *slog.Logger    // nil is the default logger
+	// Capabilities may be nil: each task finds out for itself.
+	Capabilities Capabilities
+	Identity     string          // of this worker process, for leases and logs
+	Site         string          // the host whose bound endpoints this worker reaches; may be empty
+	Stopping     <-chan struct{} // closed when the worker drains: copies yield
+	Log          *slog.Logger    // nil is the default logger
 
 	// What tests have smaller. Zero is the default.
 	parts partSizes

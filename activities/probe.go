@@ -110,7 +110,11 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 		}
 		return out, p, nil
 	}
-	route, err := transfer.ChooseRoute(src.facts, dst.facts, apart(p), in.Rule)
+	between := apart(p)
+	if between == nil {
+		between = d.knownApart(ctx, in.Ends, in.Rule)
+	}
+	route, err := transfer.ChooseRoute(src.facts, dst.facts, between, in.Rule)
 	if err != nil {
 		return fail(err)
 	}

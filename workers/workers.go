@@ -40,12 +40,13 @@ const (
 type Config struct {
 	Client client.Client
 
-	Blobs     blob.Store          // all roles
-	Endpoints endpoints.Opener    // data and site
-	Leases    activities.Leases   // data and site
-	Records   activities.Records  // control
-	Notifier  activities.Notifier // control; nil: nobody is told
-	Waiters   activities.Waiters  // control; nil: tasks that wait for a credential look by trying
+	Blobs        blob.Store              // all roles
+	Endpoints    endpoints.Opener        // data and site
+	Leases       activities.Leases       // data and site
+	Capabilities activities.Capabilities // data and site; nil: each task finds out for itself
+	Records      activities.Records      // control
+	Notifier     activities.Notifier     // control; nil: nobody is told
+	Waiters      activities.Waiters      // control; nil: tasks that wait for a credential look by trying
 
 	Identity string // of this process, for leases and logs; unique
 	Site     string // this host's name among sites
@@ -177,7 +178,7 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 
 	p := &Process{log: c.Log, stopping: make(chan struct{}), failed: make(chan error, len(roles))}
 	data := &activities.Data{
-		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases,
+		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities,
 		Identity: c.Identity, Site: c.Site, Stopping: p.stopping,
 	}
 	for _, r := range roles {

@@ -54,7 +54,7 @@ func (s *site) named(id transfer.TaskID, from, to *harness.Host) time.Duration {
 }
 
 // TestBlocked has a firewall between two servers: it is named within a minute,
-// and the data goes by way of the worker.
+// and the data goes by way of the worker; the next task does not wait for it.
 func TestBlocked(t *testing.T) {
 	t.Parallel()
 	s, from, to := newBlocked(t)
@@ -68,6 +68,13 @@ func TestBlocked(t *testing.T) {
 	}
 	t.Logf("done %v after it was submitted, %d faults", task.Completed.Sub(task.Requested).Round(time.Second), task.Progress.Faults)
 	s.same()
+
+	id = s.submit(transfer.Request{Sync: transfer.SyncChecksum})
+	task = s.wait(id, time.Minute, transfer.Succeeded)
+	if task.Route.Path != transfer.RouteRelay || task.Progress.Faults > 0 || !strings.Contains(task.Route.Reason, from.Address) {
+		t.Errorf("the next task has %d faults, on the route %+v", task.Progress.Faults, task.Route)
+	}
+	t.Logf("the next one: %v; %s", task.Completed.Sub(task.Requested).Round(time.Second), task.Route.Reason)
 }
 
 // TestBlockedThirdParty asks for third-party alone: it is named as well, and

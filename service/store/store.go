@@ -45,9 +45,10 @@ type Store struct {
 }
 
 var (
-	_ activities.Records = (*Store)(nil)
-	_ activities.Leases  = (*Store)(nil)
-	_ activities.Waiters = (*Store)(nil)
+	_ activities.Records      = (*Store)(nil)
+	_ activities.Leases       = (*Store)(nil)
+	_ activities.Waiters      = (*Store)(nil)
+	_ activities.Capabilities = (*Store)(nil)
 )
 
 // migrate brings the tables up to date. The caller keeps others from doing so

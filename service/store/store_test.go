@@ -87,6 +87,7 @@ func everywhere(t *testing.T, fresh func(*testing.T) place) {
 		"Reopened":           testReopened,
 		"BlobsAreBound":      testBlobsAreBound,
 		"NewerIsRefused":     testNewerIsRefused,
+		"Capabilities":       testCapabilities,
 		"LeasesLeaveNothing": testLeasesLeaveNothing,
 		"Processes":          testProcesses,
 		"Clock":              testClock,
@@ -190,6 +191,30 @@ func TestNotAStore(t *testing.T) {
 	}
 	if _, err := store.Open(t.Context(), path, store.Options{}); fault.KindOf(err) != fault.Internal {
 		t.Errorf("a file of another kind: %v", err)
+	}
+}
+
+func testCapabilities(t *testing.T, p place) {
+	clock := storetest.NewClock()
+	s := open(t, p, store.Options{Now: clock.Now})
+	apart := func(source, destination, want string) {
+		t.Helper()
+		if got, err := s.Apart(t.Context(), source, destination); got != want || err != nil {
+			t.Errorf("from %s to %s: %q, %v, want %q", source, destination, got, err, want)
+		}
+	}
+	apart("a", "b", "")
+	for _, why := range []string{"a wall", "a high wall"} {
+		if err := s.PutApart(t.Context(), "a", "b", why, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		apart("a", "b", why)
+	}
+	apart("b", "a", "") // walls have doors that open one way
+	clock.Add(2 * time.Hour)
+	apart("a", "b", "")
+	if n, err := s.Sweep(t.Context()); n != 1 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
 	}
 }
 
