@@ -173,6 +173,9 @@ func (s *session) statusCommand() *cobra.Command {
 					words = append(words, w)
 				}
 			}
+			if host, _, ok := hostOf(t); ok && !ended(t) {
+				fmt.Fprintf(s.Stderr, "A command on %s moves its files. If that has gone, \"gridferry attach %s\" there goes on.\n", host, t.ID)
+			}
 			_, err = fmt.Fprintln(s.Stdout, strings.Join(words, "  "))
 			return err
 		},

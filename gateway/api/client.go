@@ -40,6 +40,9 @@ const (
 	dialTime      = 10 * time.Second
 	handshakeTime = 15 * time.Second
 	answerTime    = requestTime + 10*time.Second // the server's own deadline comes first, with a reason
+	// mostIdle connections wait for the next request. A worker has some tens of
+	// copies that renew their leases here, and a handshake costs more than that.
+	mostIdle = 32
 )
 
 // NewClient returns a client of the service at "unix:/path" or
@@ -47,7 +50,7 @@ const (
 // the service is named in another way.
 func NewClient(service string, c ClientConfig) (*Client, error) {
 	client := &Client{service: service}
-	t := &http.Transport{TLSHandshakeTimeout: handshakeTime, ResponseHeaderTimeout: answerTime, IdleConnTimeout: idleTime / 2}
+	t := &http.Transport{TLSHandshakeTimeout: handshakeTime, ResponseHeaderTimeout: answerTime, IdleConnTimeout: idleTime / 2, MaxIdleConnsPerHost: mostIdle}
 	dialer := &net.Dialer{Timeout: dialTime}
 	if path, ok := strings.CutPrefix(service, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {

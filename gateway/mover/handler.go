@@ -138,12 +138,17 @@ func (h *Handler) admit(r *http.Request) (reach, error) {
 		return who, nil // what these say is the same for everybody
 	}
 	var err error
-	if who.task, err = h.task(r.Context(), who.id); err != nil {
-		return reach{}, err
+	who.task, err = h.task(r.Context(), who.id)
+	if err == nil && !who.all && who.task.Owner != who.user {
+		err = fault.New(fault.NotFound, "find", "task "+string(who.id), who.user+" has no such task")
+	}
+	if fault.Is(err, fault.NotFound) && r.URL.Path == pathCredential {
+		// There, NotFound says that the owner has activated none.
+		err = fault.Wrap(fault.Permission, op, peer.Name(), err)
 	}
 	switch {
-	case !who.all && who.task.Owner != who.user:
-		return reach{}, fault.New(fault.NotFound, "find", "task "+string(who.id), "you have no such task")
+	case err != nil:
+		return reach{}, err
 	case who.task.Ended:
 		return reach{}, fault.New(fault.Canceled, "work for", "task "+string(who.id), "it has ended")
 	}

@@ -339,7 +339,7 @@ func TestCredential(t *testing.T) {
 			_, _, err = s.client("").Open(t.Context(), "ann", "lab")
 			wantKind(t, "outside a task", err, fault.Internal)
 			_, _, err = s.client("nosuchtask").Open(t.Context(), "ann", "lab")
-			wantKind(t, "for a task that is not there", err, fault.NotFound)
+			wantKind(t, "for a task that is not there", err, fault.Permission)
 		})
 	}
 }

@@ -210,7 +210,7 @@ func ask(id transfer.TaskID) error {
 		"put":  c.Put(ctx, activities.FactsKey(id), nil),
 		"list": c.List(ctx, activities.TaskPrefix(id), func(string) error { return nil }),
 	} {
-		if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "you have no such task") {
+		if k := fault.KindOf(err); k != fault.NotFound && k != fault.Permission || !strings.Contains(err.Error(), "nobody has no such task") {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
