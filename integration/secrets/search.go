@@ -83,7 +83,8 @@ func (s *Searcher) ScanReader(place string, r io.Reader) ([]Finding, error) {
 }
 
 // Search searches bytes as they are, and all that is packed in them: gzip, zlib
-// and zstd wherever they begin, the strings of JSON, base64.
+// and zstd wherever they begin, hex and what URLs escape, the strings of JSON,
+// base64.
 func (s *Searcher) Search(place string, data []byte) []Finding {
 	var found []Finding
 	unpack(place, data, func(place string, data []byte) { found = merge(found, s.Scan(place, data)) })

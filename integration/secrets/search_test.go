@@ -198,6 +198,7 @@ func TestUnpacks(t *testing.T) {
 			return z
 		}),
 		"JSON in JSON":   []byte(jsonQuoted(jsonQuoted(jsonQuoted(phrase, true), true), true)),
+		"PostgreSQL":     []byte(`(1,ada,"\\\\x` + hex.EncodeToString([]byte(jsonQuoted(jsonQuoted(jsonQuoted(phrase, true), true), true))) + `")`),
 		"base64, twice":  []byte(base64.StdEncoding.EncodeToString([]byte(base64.URLEncoding.EncodeToString([]byte(phrase))))),
 		"JSON in base64": []byte(`{"n":1}` + "\n" + `{"data":"` + base64.StdEncoding.EncodeToString([]byte(jsonQuoted(jsonQuoted(phrase, true), true))) + `"}`),
 	}

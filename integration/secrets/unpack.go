@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -16,6 +18,20 @@ const (
 	maxDepth    = 6        // of things in things
 	maxUnpacked = 64 << 20 // bytes of one thing
 )
+
+// hexRun is some bytes in hex, as PostgreSQL shows its bytea.
+var hexRun = regexp.MustCompile(`[0-9a-fA-F]{32,}`)
+
+// escaped is a byte as URLs escape it (RFC 3986, 2.1).
+var escaped = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+
+func unescape(text []byte) []byte {
+	raw, err := hex.AppendDecode(nil, text[1:])
+	if err != nil {
+		return text
+	}
+	return raw
+}
 
 // unpack calls visit with data, and with all that can be unpacked of it.
 func unpack(place string, data []byte, visit func(place string, data []byte)) {
@@ -28,6 +44,15 @@ func unpackTo(place string, data []byte, depth int, visit func(place string, dat
 		return
 	}
 	decompress(data, func(how string, out []byte) { unpackTo(place+", "+how, out, depth-1, visit) })
+	for _, digits := range hexRun.FindAll(data, -1) {
+		raw := make([]byte, len(digits)/2)
+		if _, err := hex.Decode(raw, digits[:2*len(raw)]); err == nil {
+			unpackTo(place+", hex", raw, depth-1, visit)
+		}
+	}
+	if raw := escaped.ReplaceAllFunc(data, unescape); len(raw) < len(data) {
+		unpackTo(place+", URL", raw, depth-1, visit)
+	}
 	if text, ok := jsonStrings(data); ok {
 		for _, t := range text {
 			unpackTo(place+", JSON", []byte(t), depth-1, visit)
