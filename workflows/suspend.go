@@ -118,7 +118,12 @@ const (
 // fault of a credential that is not the current one any more is no reason to
 // wait, and nobody hears of it.
 func (r *run) suspend(ctx workflow.Context) error {
-	if r.look(ctx) == anew && r.Hasty < maxHasty {
+	seen := r.look(ctx)
+	switch {
+	case r.Renewed:
+		r.Renewed = false
+		return nil
+	case seen == anew && r.Hasty < maxHasty:
 		r.Hasty++
 		return nil
 	}
