@@ -112,7 +112,7 @@ type records struct{}
 func (records) Resolve(_ context.Context, endpoint string) (endpoints.Record, error) {
 	switch endpoint {
 	case fullName:
-		return endpoints.Record{Name: fullName, Kind: "gridftp", Scheme: "gsiftp", Servers: []string{"dtn.example.org:2811"}, Domain: "lab", Limits: endpoints.Limits{Sessions: 4}}, nil
+		return endpoints.Record{Name: fullName, Kind: "gridftp", Scheme: "gsiftp", Servers: []string{"dtn.example.org:2811"}, Domain: "lab", Limits: endpoints.Limits{Sessions: 4, Tasks: 1}}, nil
 	case "file://laptop.x":
 		return endpoints.Record{Kind: "posix", Site: "laptop.x"}, nil
 	}
@@ -233,6 +233,12 @@ func TestUser(t *testing.T) {
 	more.Sessions[0].Endpoint = "elsewhere"
 	_, err = mine.Acquire(t.Context(), more)
 	wantKind(t, "sessions elsewhere", err, fault.Permission)
+	more.Sessions = []activities.SessionClaim{{Endpoint: activities.TasksAt + fullName, Sessions: 2, Limit: 100}}
+	_, err = mine.Acquire(t.Context(), more)
+	wantKind(t, "more tasks than the record allows", err, fault.Invalid)
+	more.Sessions[0].Endpoint = activities.TasksAt + "elsewhere"
+	_, err = mine.Acquire(t.Context(), more)
+	wantKind(t, "a place elsewhere", err, fault.Permission)
 	more.Sessions, more.TTL = nil, time.Hour
 	_, err = mine.Acquire(t.Context(), more)
 	wantKind(t, "a lease for an hour", err, fault.Invalid)
