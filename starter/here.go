@@ -181,10 +181,10 @@ the same user, attach goes on from where the task stands, and waits as
 			switch {
 			case !ok:
 				return invalid("task_id", "no end of that task is in the files of a command", "\"gridferry wait\" waits for it")
-			case ended(t):
-				return wait(cmd.Context())
 			case t.Owner != s.Owner:
 				return fault.New(fault.Permission, "attach to", "task "+string(id), "it is "+t.Owner+"'s, and you are "+s.Owner)
+			case ended(t):
+				return wait(cmd.Context())
 			case host != hostPart(s.Host):
 				return &fault.Error{Kind: fault.Invalid, Op: "attach to", Path: "task " + string(id),
 					Err: fmt.Errorf("its files are on %s, and this is %s", host, hostPart(s.Host)), Hint: "type the command there"}

@@ -145,12 +145,11 @@ func TestAnotherUser(t *testing.T) {
 	must(t, err)
 	const id = transfer.TaskID("mine")
 	mine := s.gridferry("transfer", "--task-id", string(id), "-r", "file://"+src+"/", dtn.URL("in/"))
-	s.task(id, time.Minute, func(t transfer.Task) bool {
-		return t.Status == transfer.Active && t.Progress.BytesInFlight+t.Progress.BytesDone > 0
-	})
+	s.task(id, time.Minute, func(t transfer.Task) bool { return t.Status == transfer.Active })
+	succeeds(t, s.gridferry("pause", string(id)), time.Minute) // so that it does not end meanwhile
 
 	bin := filepath.Join(open(t), "gridferry")
-	program, err := os.ReadFile(harness.Binary(t, "gridferry"))
+	program, err := os.ReadFile(s.command)
 	must(t, err)
 	must(t, os.WriteFile(bin, program, 0o755))
 	as := func(path string, env []string, args ...string) *harness.Process {
@@ -175,6 +174,7 @@ func TestAnotherUser(t *testing.T) {
 	if err := asks.Wait(time.Minute); err != nil {
 		t.Errorf("another user was not refused: %v:\n%s", err, asks.Log())
 	}
+	succeeds(t, s.gridferry("resume", string(id)), time.Minute)
 	succeeds(t, mine, 2*time.Minute)
 	sameTrees(t, src, dtn.Path("in"))
 }

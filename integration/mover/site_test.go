@@ -28,6 +28,7 @@ type site struct {
 	daemon   *harness.Process
 	socket   string
 	proxy    string // Ada's
+	command  string // gridferry, built before anything is timed
 }
 
 // newSite starts a site, whose daemon has these lines in its configuration.
@@ -41,7 +42,7 @@ func newSite(t *testing.T, lines ...string) *site {
 // prepareSite is a site without its daemon. The flags are the Temporal server's.
 func prepareSite(t *testing.T, flags []string) *site {
 	t.Helper()
-	s := &site{t: t, temporal: harness.NewTemporal(t, harness.TemporalOptions{Flags: flags}), ca: gsitest.NewCA(t)}
+	s := &site{t: t, temporal: harness.NewTemporal(t, harness.TemporalOptions{Flags: flags}), ca: gsitest.NewCA(t), command: harness.Binary(t, "gridferry")}
 	s.service = service.New(s.temporal.Client(), service.Options{Namespace: s.temporal.Namespace})
 	s.proxy = s.ca.ProxyFile(s.ca.Proxy(s.ca.User("Ada")))
 	s.socket = filepath.Join(open(t), "api.sock")
@@ -93,7 +94,7 @@ func (s *site) env() []string {
 // gridferry starts a command.
 func (s *site) gridferry(args ...string) *harness.Process {
 	s.t.Helper()
-	return harness.Start(s.t, harness.Command{Path: harness.Binary(s.t, "gridferry"), Args: args, Env: s.env()})
+	return harness.Start(s.t, harness.Command{Path: s.command, Args: args, Env: s.env()})
 }
 
 // succeeds waits for a command to end as it should.
