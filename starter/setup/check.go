@@ -166,16 +166,11 @@ func (p Program) checkMyProxy(ctx context.Context, a Answers) []Finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	dialer := tls.Dialer{Config: &tls.Config{
-		InsecureSkipVerify: true, // crypto/tls knows no proxies and no signing policies; the verdict is trust's
-		VerifyConnection: func(s tls.ConnectionState) error {
-			peer, err := trust.Verify(s.PeerCertificates, time.Now())
-			if err != nil {
-				return err
-			}
-			return gsi.MatchHost(peer.EEC(), host)
-		},
-	}}
+	conf, err := gsi.ClientTLS(nil, trust, host)
+	if err != nil {
+		return []Finding{problem(what, err, "write HOST or HOST:PORT")}
+	}
+	dialer := tls.Dialer{Config: conf}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return []Finding{problem(what, err, "")}
