@@ -26,7 +26,8 @@ type Decision struct {
 
 // Decide compares a source file or link with what the destination has under
 // its name. exists says whether there is anything, and dst is then what.
-// Times no further apart than window are the same, and a time that a storage
+// Times no further apart than window are the same, as are those that differ
+// within a second where the destination tells whole ones, and a time that a storage
 // does not tell counts as newer: copying too much is the safe mistake.
 func Decide(rule Sync, src, dst endpoints.Entry, exists bool, window time.Duration) Decision {
 	rule = canonical(rule, syncNames)
@@ -56,8 +57,18 @@ func Decide(rule Sync, src, dst endpoints.Entry, exists bool, window time.Durati
 		return Decision{NeedChecksum, "same size"}
 	case src.ModTime.IsZero() || dst.ModTime.IsZero():
 		return Decision{Copy, "modification time unknown"}
-	case src.ModTime.Sub(dst.ModTime) > window:
+	case newer(src.ModTime, dst.ModTime) > window:
 		return Decision{Copy, "source is newer"}
 	}
 	return Decision{Skip, "same size, source not newer"}
+}
+
+// newer is by how much a is later than b. GridFTP tells and sets times in whole
+// seconds (MFMT, MLSD): against such a time only the seconds of the other count,
+// or a file whose time was preserved would be copied each time.
+func newer(a, b time.Time) time.Duration {
+	if b.Nanosecond() == 0 {
+		a = a.Truncate(time.Second)
+	}
+	return a.Sub(b)
 }

@@ -29,6 +29,8 @@ func TestDecide(t *testing.T) {
 		{"destination newer", file(1, noon), file(1, later), true, 0, row{Copy, Skip, Skip, Skip, NeedChecksum}},
 		{"source newer", file(1, later), file(1, noon), true, 0, row{Copy, Skip, Skip, Copy, NeedChecksum}},
 		{"source newer, within the window", file(1, later), file(1, noon), true, 2 * time.Second, row{Copy, Skip, Skip, Skip, NeedChecksum}},
+		{"source newer within the second of whole ones", file(1, noon.Add(700*time.Millisecond)), file(1, noon), true, 0, row{Copy, Skip, Skip, Skip, NeedChecksum}},
+		{"source newer by parts of a second", file(1, noon.Add(700*time.Millisecond)), file(1, noon.Add(300*time.Millisecond)), true, 0, row{Copy, Skip, Skip, Copy, NeedChecksum}},
 		{"source newer by more than the window", file(1, later), file(1, noon), true, time.Second, row{Copy, Skip, Skip, Copy, NeedChecksum}},
 		{"size differs", file(2, noon), file(1, later), true, 0, row{Copy, Skip, Copy, Copy, Copy}},
 		{"source's time unknown", file(1, time.Time{}), file(1, noon), true, 0, row{Copy, Skip, Skip, Copy, NeedChecksum}},
