@@ -56,6 +56,9 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		return err
 	}
 	logger, level := newLogger(c.Log)
+	if err := guardMemory(); err != nil {
+		logger.Warn("core dumps of this process would hold its secrets", "error", err)
+	}
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
