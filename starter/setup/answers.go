@@ -25,6 +25,8 @@ type Answers struct {
 	HostKey   string
 	Gridmap   string
 	Serve     string // directory that our own GridFTP server serves
+	Keyset    string // seals credentials
+	API       string // address for mutual TLS
 	MyProxy   string
 	Temporal  string
 	Namespace string
@@ -71,6 +73,10 @@ func questions() []question {
 			func(a *Answers) *string { return &a.Serve }, is(""), Program.checkServe},
 		{"gridmap", "gridmap `file`: who may log in, as which user", "Gridmap (empty: none)",
 			func(a *Answers) *string { return &a.Gridmap }, there("/etc/grid-security/grid-mapfile"), Program.checkGridmap},
+		{"keyset", "`file` of the keys that seal credentials, made if it is not there", "File of the keys that seal credentials",
+			func(a *Answers) *string { return &a.Keyset }, func() string { return filepath.Join(dataDir(), "vault.keyset") }, Program.checkKeyset},
+		{"api-listen", "`address` to serve commands and workers of other hosts on, with mutual TLS", "Address for commands from other hosts, as :7513 (empty: none)",
+			func(a *Answers) *string { return &a.API }, is(""), Program.checkAPI},
 		{"myproxy", "MyProxy server, `HOST[:PORT]`, of the endpoints", "MyProxy server of your users (empty: none)",
 			func(a *Answers) *string { return &a.MyProxy }, is(""), Program.checkMyProxy},
 		{"mail", "mail server, `HOST[:PORT]`", "Mail server for notices (empty: none)",
@@ -100,7 +106,7 @@ func dataDir() string {
 
 // fill makes paths what the configuration wants.
 func (a *Answers) fill() {
-	for _, p := range []*string{&a.DataDir, &a.TrustDir, &a.HostCert, &a.HostKey, &a.Gridmap, &a.Serve} {
+	for _, p := range []*string{&a.DataDir, &a.TrustDir, &a.HostCert, &a.HostKey, &a.Gridmap, &a.Serve, &a.Keyset} {
 		if abs, err := filepath.Abs(*p); *p != "" && err == nil {
 			*p = abs
 		}
@@ -139,6 +145,12 @@ func (a Answers) Config() ([]byte, error) {
 		all["gridftp"] = g
 	}
 	all["roles"] = roles
+	all["vault"] = section{"keyset_file": a.Keyset}
+	if a.API != "" {
+		api := section{"listen": a.API, "cert": a.HostCert, "key": a.HostKey}
+		set(api, "gridmap", a.Gridmap)
+		all["api"] = api
+	}
 	if a.Mail != "" {
 		all["notify"] = section{"from": a.MailFrom, "smtp": section{"server": a.Mail}}
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/service/vault"
 	"github.com/gridferry/gridferry/wire/gridftp/server"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
@@ -148,6 +150,42 @@ func (p Program) checkGridmap(_ context.Context, a Answers) []Finding {
 		return []Finding{problem(what, err, "")}
 	}
 	return []Finding{ok(what, "can be read")}
+}
+
+// checkKeyset reads the keys; the daemon makes those that are not there.
+func (p Program) checkKeyset(ctx context.Context, a Answers) []Finding {
+	what := about("keyset", a.Keyset)
+	if a.Keyset == "" {
+		return []Finding{problem(what, errors.New("credentials are never kept unsealed"), "name a file")}
+	}
+	_, err := vault.NewKeyFile(a.Keyset, nil).Keyset(ctx)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return []Finding{ok(what, "is not there yet: the daemon makes it at its first start. Keep a copy, apart from those of %s", a.DataDir)}
+	case err != nil:
+		return []Finding{problem(what, err, "")}
+	}
+	return []Finding{ok(what, "can be read")}
+}
+
+func (p Program) checkAPI(ctx context.Context, a Answers) []Finding {
+	if a.API == "" {
+		return nil
+	}
+	what := about("api-listen", a.API)
+	var found []Finding
+	if a.HostCert == "" {
+		found = append(found, problem(what, errors.New("mutual TLS wants a host certificate"), "give --host-cert and --host-key"))
+	}
+	if a.Gridmap == "" {
+		found = append(found, warning(what, "without a gridmap no certificate is a user's", "give --gridmap"))
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.API)
+	if err != nil {
+		return append(found, problem(what, err, "name another port"))
+	}
+	_ = l.Close() // nobody was served
+	return append(found, ok(what, "is free"))
 }
 
 // checkMyProxy shakes hands with the server and believes it as the daemon will.

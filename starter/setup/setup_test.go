@@ -103,6 +103,7 @@ func (w *world) good() []string {
 		"--data-dir", filepath.Join(w.dir, "data"), "--temporal", "temporal:7233", "--temporal-namespace", "grid",
 		"--trust-dir", w.ca.Dir, "--host-cert", w.cert, "--host-key", w.key, "--serve", w.dir,
 		"--gridmap", w.file("gridmap", `"/O=Grid/CN=Ada" ada`+"\n"),
+		"--keyset", filepath.Join(w.dir, "vault.keyset"), "--api-listen", "127.0.0.1:0",
 		"--myproxy", w.myproxy, "--mail", w.mail, "--mail-from", "ferry@example.org", "--endpoint", "lab#dtn=" + w.gridftp,
 	}
 }
@@ -148,14 +149,22 @@ func TestSaysWhatIsWrong(t *testing.T) {
 		flags func(w *world) []string
 		words string
 	}{
-		"Temporal away":      {func(*world) []string { return []string{"--temporal", "nowhere:1"} }, "✗ temporal nowhere:1: nobody answers"},
-		"no authorities":     {func(w *world) []string { return []string{"--trust-dir", w.dir} }, "no root certificate"},
-		"other authorities":  {func(*world) []string { return []string{"--trust-dir", other.Dir} }, "clients will refuse it"},
-		"no key":             {func(*world) []string { return []string{"--host-key", ""} }, "belong together"},
-		"bad gridmap":        {func(w *world) []string { return []string{"--gridmap", w.file("bad", `"/O=Grid/CN=`)} }, "✗ gridmap"},
-		"no gridmap":         {func(*world) []string { return []string{"--gridmap", ""} }, "nobody can log in"},
-		"not a directory":    {func(w *world) []string { return []string{"--serve", w.file("plain", "")} }, "it is not a directory"},
-		"a mail server":      {func(w *world) []string { return []string{"--myproxy", w.mail} }, "✗ myproxy"},
+		"Temporal away":     {func(*world) []string { return []string{"--temporal", "nowhere:1"} }, "✗ temporal nowhere:1: nobody answers"},
+		"no authorities":    {func(w *world) []string { return []string{"--trust-dir", w.dir} }, "no root certificate"},
+		"other authorities": {func(*world) []string { return []string{"--trust-dir", other.Dir} }, "clients will refuse it"},
+		"no key":            {func(*world) []string { return []string{"--host-key", ""} }, "belong together"},
+		"bad gridmap":       {func(w *world) []string { return []string{"--gridmap", w.file("bad", `"/O=Grid/CN=`)} }, "✗ gridmap"},
+		"no gridmap":        {func(*world) []string { return []string{"--gridmap", ""} }, "nobody can log in"},
+		"not a directory":   {func(w *world) []string { return []string{"--serve", w.file("plain", "")} }, "it is not a directory"},
+		"a mail server":     {func(w *world) []string { return []string{"--myproxy", w.mail} }, "✗ myproxy"},
+		"a keyset of others": {func(w *world) []string {
+			file := w.file("keys", "{}")
+			if err := os.Chmod(file, 0o644); err != nil {
+				w.t.Fatal(err)
+			}
+			return []string{"--keyset", file}
+		}, "✗ keyset"},
+		"a port in use":      {func(w *world) []string { return []string{"--api-listen", w.mail} }, "✗ api-listen"},
 		"no such server":     {func(*world) []string { return []string{"--endpoint", "lab#old=127.0.0.1:1"} }, "✗ endpoint lab#old"},
 		"no address":         {func(*world) []string { return []string{"--mail-from", "ferry"} }, "give --mail-from"},
 		"an endpoint's name": {func(w *world) []string { return []string{"--endpoint", "a b=" + w.gridftp} }, "cannot be an endpoint's name"},
@@ -184,8 +193,9 @@ func TestAsksAgain(t *testing.T) {
 		"temporal:7233", "grid", // right
 		w.ca.Dir, // authorities
 		"-", "-", // no host certificate
-		"",         // nothing to serve
-		"-",        // no gridmap
+		"",     // nothing to serve
+		"-",    // no gridmap
+		"", "", // keyset as it is, no API
 		"", "", "", // no MyProxy, no mail
 		"lab#dtn", "lab#dtn=" + w.gridftp, "", // an endpoint, wrong and right
 	}, "\n") + "\n"
