@@ -9,9 +9,10 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 # As in integration/harness/build.go.
 TEMPORAL_CLI := v1.5.1
 
-# Real peers share two cores with their tests, so one package runs at a time.
+# Real peers share two cores with their tests, and most tests wait most of the
+# time: for heartbeats to be missed, for proxies to end.
 UNIT = $$(go list ./... | grep -v /integration)
-INTEGRATION = -p 1 -count 1 -timeout 30m ./integration/...
+INTEGRATION = -p 2 -count 1 -timeout 30m ./integration/...
 
 export GRIDFERRY_CACHE := $(CACHE)
 
