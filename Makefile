@@ -49,7 +49,7 @@ bench: tools build
 		$(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
 
 soak: tools build fuzz
-	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(INTEGRATION:30m=5h)
+	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 2,1,$(patsubst 30m,5h,$(INTEGRATION)))
 
 # Without the bound on minimizing, the first input of interest takes a minute.
 fuzz:
