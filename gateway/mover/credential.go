@@ -3,6 +3,7 @@ package mover
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -86,8 +87,11 @@ const (
 	// a look: with so little left tasks begin nothing, and wait for the
 	// activation of another, which must not be missed.
 	ending = 2 * time.Minute
-	// mostProxies are kept, those longest unused go first.
+	// mostProxies are kept, those longest unused go first; and those that no
+	// task has opened anything with for proxyIdle, at the latest with the next
+	// one that is made: their tasks have most likely ended.
 	mostProxies = 1000
+	proxyIdle   = 30 * time.Minute
 )
 
 // Open implements Vault: it returns a proxy of the credential that the owner
@@ -159,6 +163,7 @@ func (c *Client) proxy(key proxyKey) *proxy {
 	defer c.mu.Unlock()
 	p, ok := c.proxies[key]
 	if !ok {
+		maps.DeleteFunc(c.proxies, func(_ proxyKey, p *proxy) bool { return time.Since(p.used) > proxyIdle })
 		if len(c.proxies) >= mostProxies {
 			var oldest proxyKey
 			for k, p := range c.proxies {
