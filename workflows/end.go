@@ -36,6 +36,7 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	quiet := func() bool { return len(r.Telling) == 0 && left() && workflow.AllHandlersFinished(dctx) }
 	if !quiet() { // spares the timer where nobody is told
 		_, _ = workflow.AwaitWithTimeout(dctx, r.Policies.Cleanup, quiet)
+		r.leaveNotices(dctx)
 	}
 	task := r.status(dctx)
 	switch {

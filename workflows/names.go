@@ -18,6 +18,7 @@ const (
 	TypeDelete    = "Delete"
 	TypeOperation = "Operation"
 	TypeSweep     = "Sweep"
+	TypeNotices   = "Notices"
 )
 
 // QueryStatus is the query that answers with a transfer.Task.

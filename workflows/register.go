@@ -30,6 +30,7 @@ func Register(to Registry, site Site) {
 		TypeDelete:    site.delete,
 		TypeOperation: Operation,
 		TypeSweep:     Sweep,
+		TypeNotices:   Notices,
 	} {
 		to.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
 	}

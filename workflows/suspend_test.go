@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/gridferry/gridferry/activities"
@@ -331,16 +332,44 @@ func TestSuspendedContinues(t *testing.T) {
 	}
 }
 
-// TestMailServerIsAway: it does not keep the task from ending.
+// TestMailServerIsAway: it does not keep the task from ending, and the owner
+// hears all the same.
 func TestMailServerIsAway(t *testing.T) {
 	w := newWorld(t)
+	var left []transfer.Notice
+	var ended time.Time
+	w.env.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, args converter.EncodedValues) {
+		if info.WorkflowType.Name != TypeNotices || !strings.HasSuffix(info.WorkflowExecution.ID, "-notices") {
+			t.Errorf("it left %s to %s", info.WorkflowExecution.ID, info.WorkflowType.Name)
+		}
+		ended = w.env.Now()
+		if err := args.Get(&left); err != nil {
+			t.Error(err)
+		}
+	})
 	w.notify = func(transfer.Notice) error { return errors.New("no mail server") }
 	began := w.env.Now()
 	if _, err := w.transfer(tree(`"notify":"ada@example.org"`)); err != nil {
 		t.Fatal(err)
 	}
-	if d := w.env.Now().Sub(began); d < 5*time.Minute || d > 6*time.Minute {
+	if d := ended.Sub(began); d < 5*time.Minute || d > 6*time.Minute {
 		t.Errorf("it took %s", d)
+	}
+	if len(left) != 1 || left[0].Kind != transfer.NoticeSucceeded {
+		t.Fatalf("left to be told: %+v", left)
+	}
+
+	later := newWorld(t)
+	tries := 0
+	later.notify = func(transfer.Notice) error {
+		if tries++; tries < 9 {
+			return errors.New("no mail server at the weekend")
+		}
+		return nil
+	}
+	later.env.ExecuteWorkflow(TypeNotices, left)
+	if err := later.env.GetWorkflowError(); err != nil || len(later.mails) != 1 || later.mails[0].ID != left[0].ID {
+		t.Errorf("%v, mails %+v", err, later.mails)
 	}
 }
 
