@@ -61,7 +61,9 @@ func (w *watch) tick() {
 		return
 	}
 	now := time.Now()
-	if moved := w.moved.Load(); moved != w.seen {
+	// Before there is a connection nothing can stall: how long it is waited for
+	// is another limit, with an error of its own.
+	if moved := w.moved.Load(); moved != w.seen || len(w.conns) == 0 {
 		w.seen, w.since = moved, now
 		for _, c := range w.conns {
 			_ = c.SetDeadline(now.Add(w.stall))
