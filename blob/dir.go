@@ -166,6 +166,20 @@ func (d *Dir) List(ctx context.Context, prefix string, fn func(key string) error
 	return d.list(ctx, strings.TrimSuffix(dir, "/"), prefix, fn)
 }
 
+// Survey implements Surveyor.
+func (d *Dir) Survey(ctx context.Context, prefix string, fn func(Info) error) error {
+	return d.List(ctx, prefix, func(key string) error {
+		fi, err := os.Lstat(filepath.Join(d.path, key))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // deleted meanwhile
+		case err != nil:
+			return classify("look at blob", key, err)
+		}
+		return fn(Info{Key: key, Size: fi.Size(), Modified: fi.ModTime()})
+	})
+}
+
 func (d *Dir) list(ctx context.Context, dir, prefix string, fn func(key string) error) error {
 	const op = "list blobs"
 	if err := ctx.Err(); err != nil {
@@ -265,7 +279,7 @@ func classify(op, key string, err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		k = fault.Permission
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		k = fault.NoSpace
+		return Full(op, key, err)
 	default:
 		for _, no := range []syscall.Errno{syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE} {
 			if errors.Is(err, no) {

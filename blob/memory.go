@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gridferry/gridferry/fault"
 )
@@ -17,6 +18,7 @@ type Memory struct {
 	id   string
 	mu   sync.RWMutex
 	data map[string][]byte
+	when map[string]time.Time
 	dirs map[string]int // how many blobs are below each directory
 }
 
@@ -24,7 +26,7 @@ var _ Store = (*Memory)(nil)
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{id: rand.Text(), data: map[string][]byte{}, dirs: map[string]int{}}
+	return &Memory{id: rand.Text(), data: map[string][]byte{}, when: map[string]time.Time{}, dirs: map[string]int{}}
 }
 
 // ID returns what tells this store from any other.
@@ -51,7 +53,7 @@ func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
 			m.dirs[dir]++
 		}
 	}
-	m.data[key] = slices.Clone(data)
+	m.data[key], m.when[key] = slices.Clone(data), time.Now()
 	return nil
 }
 
@@ -97,6 +99,20 @@ func (m *Memory) List(ctx context.Context, prefix string, fn func(key string) er
 	return nil
 }
 
+// Survey implements Surveyor.
+func (m *Memory) Survey(ctx context.Context, prefix string, fn func(Info) error) error {
+	return m.List(ctx, prefix, func(key string) error {
+		m.mu.RLock()
+		data, ok := m.data[key]
+		i := Info{Key: key, Size: int64(len(data)), Modified: m.when[key]}
+		m.mu.RUnlock()
+		if !ok {
+			return nil // deleted meanwhile
+		}
+		return fn(i)
+	})
+}
+
 // Delete implements Store.
 func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 	m.mu.Lock()
@@ -109,6 +125,7 @@ func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 			continue
 		}
 		delete(m.data, key)
+		delete(m.when, key)
 		for dir := range parents(key) {
 			if m.dirs[dir]--; m.dirs[dir] == 0 {
 				delete(m.dirs, dir)
