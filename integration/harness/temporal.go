@@ -23,6 +23,7 @@ type Temporal struct {
 	Address   string // host:port of the frontend
 	Namespace string
 	UI        string // URL of the Web UI; empty unless it was asked for
+	Database  string // file, in a directory of its own
 
 	t testing.TB
 }
@@ -36,11 +37,11 @@ type TemporalOptions struct {
 // NewTemporal starts a Temporal server and waits until it can be used.
 func NewTemporal(t testing.TB, o TemporalOptions) *Temporal {
 	t.Helper()
-	args := []string{"temporal", "-db", filepath.Join(t.TempDir(), "temporal.db"), "-port", strconv.Itoa(FreePort(t))}
+	s := &Temporal{t: t, Database: filepath.Join(t.TempDir(), "temporal.db")}
+	args := []string{"temporal", "-db", s.Database, "-port", strconv.Itoa(FreePort(t))}
 	if o.UI {
 		args = append(args, "-ui-port", strconv.Itoa(FreePort(t)))
 	}
-	s := &Temporal{t: t}
 	s.Process = Start(t, Command{
 		Name: "temporal",
 		Path: Binary(t, "gridferry-standalone"),
