@@ -3,8 +3,10 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/fault"
 )
 
@@ -53,7 +55,12 @@ func (b *bookkeeper) keep(ctx context.Context) {
 				continue
 			}
 		}
-		if err := b.put(ctx); err != nil && ctx.Err() == nil {
+		switch err := b.put(ctx); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, blob.ErrFull):
+			b.c.block(err) // there is room for the last ledger yet: what was done is not lost
+			return
+		default:
 			b.c.fail(err)
 			return
 		}

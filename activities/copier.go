@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -340,7 +341,7 @@ func (c *copier) close(ctx context.Context) error {
 	if c.ends != nil {
 		c.ends.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	ctx, cancel := context.WithTimeout(blob.UseReserve(context.WithoutCancel(ctx)), lastWords)
 	defer cancel()
 	if err := c.hold.sure(ctx); err != nil {
 		c.fail(err)

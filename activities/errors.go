@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -78,6 +79,7 @@ func toFault(err error, path string, now time.Time) transfer.Fault {
 	if c, ok := errors.AsType[*endpoints.CredentialError](err); ok && out.Kind == fault.Credential {
 		out.Domain, out.Fingerprint = strings.ToValidUTF8(c.Domain, "?"), c.Fingerprint
 	}
+	out.OwnStore = errors.Is(err, blob.ErrFull)
 	return out
 }
 

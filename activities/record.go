@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -71,8 +73,15 @@ func (c *Control) record(ctx context.Context, in RecordInput) error {
 	if key == "" {
 		key = in.Task.ID
 	}
+	ctx = blob.UseReserve(ctx) // events are small, and say what happened when nothing else fits
 	if len(in.Events) > 0 {
 		err := insist(ctx, patience, func() error { return putLines(ctx, c.Blobs, eventsKey(key, in.Page), in.Events) })
+		if errors.Is(err, blob.ErrFull) && in.Left == nil {
+			// How the task stands is in the store of records, which may have
+			// room: without it, a sweep would take an ended task for a killed
+			// one. The events come with a later try.
+			return errors.Join(err, c.Records.PutTask(ctx, in.Task))
+		}
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ type Trouble struct {
 	Attempt    int     // how often the same thing has failed by now; 1 is the first time
 	OnError    OnError // what the request says of single files
 	FailOnFull bool    // no space is a failure
+	OwnStore   bool    // it is gridferry's own store that has no space
 }
 
 // Answer is what is done about a fault.
@@ -57,6 +58,11 @@ func AnswerTo(t Trouble) Answer {
 	case fault.Credential:
 		return Answer{Action: Suspend}
 	case fault.NoSpace:
+		if t.OwnStore {
+			// Nothing that the request says is about this, and whoever makes
+			// room watches the tasks go on.
+			return Answer{Action: Wait, Delay: backoff(attempt, 15*time.Second, time.Minute)}
+		}
 		if t.FailOnFull {
 			return Answer{Action: FailNow}
 		}

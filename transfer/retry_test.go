@@ -23,6 +23,7 @@ func TestAnswerTo(t *testing.T) {
 		{"credential", Trouble{Kind: fault.Credential, Attempt: 100}, Answer{Action: Suspend}},
 		{"full", Trouble{Kind: fault.NoSpace, Attempt: 1}, Answer{Action: Wait, Delay: time.Minute}},
 		{"full for long", Trouble{Kind: fault.NoSpace, Attempt: 50}, Answer{Action: Wait, Delay: 15 * time.Minute}},
+		{"our own store is full", Trouble{Kind: fault.NoSpace, Attempt: 9, OwnStore: true, FailOnFull: true}, Answer{Action: Wait, Delay: time.Minute}},
 		{"full is a failure", Trouble{Kind: fault.NoSpace, Attempt: 1, FailOnFull: true}, Answer{Action: FailNow}},
 		{"invalid", Trouble{Kind: fault.Invalid, Attempt: 1, OnError: OnErrorSkip}, Answer{Action: FailNow}},
 		{"not found", Trouble{Kind: fault.NotFound, AtSource: true, Attempt: 1}, Answer{Action: Again, Delay: 5 * time.Second, Last: true}},

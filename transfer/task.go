@@ -86,6 +86,9 @@ type Fault struct {
 	Time    time.Time  `json:"time,omitzero"`
 	Count   int64      `json:"count,omitempty"`
 
+	// OwnStore: what has no space is gridferry's own store, not a destination.
+	OwnStore bool `json:"own_store,omitempty"`
+
 	// Of a Credential fault, as far as it is known: see endpoints.CredentialError.
 	Domain      string `json:"domain,omitempty"`
 	Fingerprint string `json:"fingerprint,omitempty"`

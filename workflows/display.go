@@ -243,8 +243,9 @@ func (r *run) keepFinalRecord(ctx workflow.Context) {
 	var res activities.RecordResult
 	err := workflow.ExecuteLocalActivity(lctx, control.Record, in).Get(ctx, &res)
 	if err != nil {
-		actx := workflow.WithActivityOptions(ctx, controlOptions("final record"))
-		err = workflow.ExecuteActivity(actx, control.Record, in).Get(ctx, &res)
+		opts := controlOptions("final record")
+		opts.ScheduleToCloseTimeout = time.Hour // a full disk takes somebody to come
+		err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), control.Record, in).Get(ctx, &res)
 	}
 	if err != nil {
 		workflow.GetLogger(ctx).Error("the end of the task could not be recorded; the sweep will find it", "error", err)

@@ -262,7 +262,7 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 	now := workflow.Now(ctx)
 	r.Hold.Fault = f
 	answer := transfer.AnswerTo(transfer.Trouble{
-		Kind: f.Kind, AtSource: atSource, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull,
+		Kind: f.Kind, AtSource: atSource, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull, OwnStore: f.OwnStore,
 	})
 	switch answer.Action {
 	case transfer.Suspend:

@@ -19,6 +19,9 @@ func (c *Client) Put(ctx context.Context, key string, data []byte) error {
 		return fault.New(fault.NoSpace, op, key, "it is larger than "+strconv.Itoa(MaxBlob)+" bytes")
 	}
 	_, err := c.do(ctx, request{op: op, what: key, method: http.MethodPut, path: pathBlob, query: url.Values{"key": {key}}, body: data})
+	if fault.Is(err, fault.NoSpace) {
+		return blob.Full(op, key, err)
+	}
 	return err
 }
 
