@@ -37,6 +37,10 @@ type Config struct {
 	// one within a minute.
 	Blocked time.Duration
 	Logger  *slog.Logger // commands and replies at Debug; nil is none
+
+	// Changed is told when a server is left out, and when it is in use again;
+	// it must not wait. Nil is nobody.
+	Changed func(endpoints.ServerChange)
 }
 
 // Driver opens storage and keeps sessions, of each owner apart, for the next
@@ -45,8 +49,11 @@ type Driver struct {
 	config Config
 	pool   *wire.Pool
 
-	mu    sync.Mutex
-	teams map[string]*team // by the servers' names
+	mu      sync.Mutex
+	closed  bool
+	teams   map[string]*team   // by the servers' names
+	servers map[string]*server // by scheme and address
+	drains  map[string]endpoints.Drain
 }
 
 // New returns a driver.
@@ -54,11 +61,30 @@ func New(c Config) *Driver {
 	if c.Blocked <= 0 {
 		c.Blocked = 45 * time.Second
 	}
-	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}}
+	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}}
 }
 
 // Close ends all sessions, also those in use.
-func (d *Driver) Close() { d.pool.Close() }
+func (d *Driver) Close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.pool.Close()
+}
+
+// ended says whether Close was called.
+func (d *Driver) ended() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
+func (d *Driver) logger() *slog.Logger {
+	if d.config.Logger != nil {
+		return d.config.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
 
 // CloseOwner ends all sessions of an owner.
 func (d *Driver) CloseOwner(owner string) { d.pool.CloseOwner(owner) }
@@ -212,8 +238,8 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
 	s := &Storage{
-		driver: d, team: d.team(rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c, root: strings.TrimSuffix(rec.Root, "/"),
-		using: map[*wire.Client]struct{}{},
+		driver: d, team: d.team(c.Scheme, rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c, root: strings.TrimSuffix(rec.Root, "/"),
+		using: map[*wire.Client]*server{},
 	}
 	client, err := s.session(ctx)
 	if err != nil {

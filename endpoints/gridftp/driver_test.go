@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,38 +14,6 @@ import (
 	wire "github.com/gridferry/gridferry/wire/gridftp"
 	"github.com/gridferry/gridferry/wire/gsi"
 )
-
-func TestTeamTakesTurns(t *testing.T) {
-	d := New(Config{})
-	t.Cleanup(d.Close)
-	team := d.team([]string{"a", "b", "c"})
-	if d.team([]string{"a", "b", "c"}) != team {
-		t.Error("the same servers are two teams")
-	}
-	now := time.Now()
-	orders := func(n int) (got []string) {
-		for range n {
-			got = append(got, strings.Join(team.order(now), ""))
-		}
-		return got
-	}
-	if got := orders(4); !slices.Equal(got, []string{"abc", "bca", "cab", "abc"}) {
-		t.Errorf("orders %v", got)
-	}
-	team.judge("c", false, now)
-	if got := orders(3); !slices.Equal(got, []string{"bac", "abc", "abc"}) {
-		t.Errorf("with one that failed: %v", got)
-	}
-	team.judge("c", true, now)
-	if got := orders(1); !slices.Equal(got, []string{"bca"}) {
-		t.Errorf("when it is well again: %v", got)
-	}
-	team.judge("a", false, now)
-	now = now.Add(rest + time.Second)
-	if got := orders(2); !slices.Equal(got, []string{"cab", "abc"}) {
-		t.Errorf("after a rest: %v", got)
-	}
-}
 
 func TestOpenWithoutAServer(t *testing.T) {
 	d := New(Config{Timeouts: wire.Timeouts{Dial: 5 * time.Second}})

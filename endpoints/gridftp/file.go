@@ -92,6 +92,7 @@ func (r *reader) Read(b []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		err, _ = r.s.classify(r.ctx, "read", r.path, err, reads)
 	}
+	r.s.alive(r.c)
 	r.err = err
 	return n, err
 }
@@ -163,6 +164,7 @@ func (w *writer) Write(b []byte) (int, error) {
 		return 0, fault.Wrap(fault.Internal, "write", w.path, errEnded)
 	}
 	n, err := w.out.Write(b)
+	w.s.alive(w.c)
 	return n, w.failed(err)
 }
 

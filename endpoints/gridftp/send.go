@@ -51,7 +51,13 @@ func (s *Storage) Send(ctx context.Context, dst endpoints.Storage, opts endpoint
 		return err
 	}
 	defer d.release(to)
-	r := &sendRun{src: s, dst: d, next: next, done: done, progress: progress}
+	r := &sendRun{src: s, dst: d, done: done, progress: progress}
+	r.next = func() (endpoints.Send, bool) {
+		if s.leaving(from) || d.leaving(to) {
+			return endpoints.Send{}, false // whoever has more begins another run, elsewhere
+		}
+		return next()
+	}
 	err = wire.ThirdParty(ctx, from, to, r.options(opts), r.take, wire.Observer{Progress: r.moved, Done: r.ended})
 	return r.finish(ctx, err)
 }

@@ -3,6 +3,7 @@ package gridftp
 import (
 	"context"
 	"errors"
+	"net"
 	"path"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ type Storage struct {
 	mu      sync.Mutex
 	config  wire.Config
 	private bool // see SetPrivate
-	using   map[*wire.Client]struct{}
+	using   map[*wire.Client]*server
 	closed  bool
 }
 
@@ -44,6 +45,7 @@ var (
 	_ endpoints.Linker      = (*Storage)(nil)
 	_ endpoints.ThirdParty  = (*Storage)(nil)
 	_ endpoints.Expirer     = (*Storage)(nil)
+	_ endpoints.Watched     = (*Storage)(nil)
 
 	_ endpoints.Credentialed = (*Storage)(nil)
 )
@@ -87,6 +89,7 @@ func (s *Storage) learn(c *wire.Client) {
 		Modes:         modes,
 		Links:         extended,
 		ResolvesLinks: extended,
+		RTT:           c.RTT(),
 	}
 	s.exactTimes = f.Has("MLST")
 	s.telnet = !c.CarriesAll()
@@ -131,25 +134,96 @@ func (s *Storage) sessionWith(ctx context.Context, edit func(*wire.Config)) (*wi
 		return nil, s.errClosed(op)
 	}
 	edit(&config)
-	if config.Scheme != wire.SSHFTP {
-		config.Dialer = s.team.dial
+	if s.drained() != nil {
+		return nil, s.drained()
 	}
+	tried := map[*server]bool{}
 	var failed error
-	for _, addr := range s.team.order(time.Now()) {
-		config.Addr = addr
-		c, err := s.driver.pool.Get(ctx, s.owner, config)
-		if err == nil {
-			s.team.judge(addr, true, time.Now())
-			return c, s.use(c)
+	for {
+		m, a, err := s.team.pick(ctx, s.name, tried)
+		if err != nil {
+			return nil, err
 		}
-		failed, _ = s.classify(ctx, op, s.at(addr), err, reads)
-		if !fault.Is(failed, fault.Transient) && !fault.Is(failed, fault.Busy) || ctx.Err() != nil {
+		if a == nil {
+			return nil, failed
+		}
+		tried[m.server] = true
+		c, again, err := s.login(ctx, m, a, config)
+		if err == nil {
+			return c, s.use(c, m.server)
+		}
+		failed = err
+		if !again || ctx.Err() != nil {
 			return nil, failed // the other servers would say the same
 		}
-		s.team.judge(addr, false, time.Now())
 	}
-	return nil, failed
 }
+
+// The time that a login has where another server could be tried.
+const (
+	greetTime = 10 * time.Second
+	loginTime = 20 * time.Second
+)
+
+// login makes a session with one server, or takes an idle one, and judges the
+// server by that. After an error, again says that another server may do better.
+func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.Config) (_ *wire.Client, again bool, _ error) {
+	const op = "log in to"
+	config.Addr, config.Host = m.addr, m.host
+	login, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m.server.mu.Lock()
+	a.end = cancel
+	m.server.mu.Unlock()
+	if s.team.several() {
+		if t := &config.Timeouts; t.Dial <= 0 || t.Dial > greetTime {
+			t.Dial = greetTime
+		}
+		if t := &config.Timeouts; t.Login <= 0 || t.Login > loginTime {
+			t.Login = loginTime
+		}
+		var stop context.CancelFunc
+		login, stop = context.WithTimeout(login, config.Timeouts.Dial+config.Timeouts.Login)
+		defer stop()
+	}
+	var control *controlConn
+	if config.Scheme != wire.SSHFTP {
+		config.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			control = m.newConn(conn, func() {})
+			return control, nil
+		}
+	}
+	c, err := s.driver.pool.Get(login, s.owner, config)
+	if err == nil {
+		m.ended(a, answered, nil)
+		m.attach(c, control, s.team)
+		return c, false, nil
+	}
+	classified, _ := s.classify(ctx, op, s.at(m.addr), err, reads)
+	switch {
+	case ctx.Err() != nil, errors.Is(err, wire.ErrPoolClosed):
+		m.ended(a, showedNot, err)
+		return nil, false, classified
+	case context.Cause(login) == errLeftOut:
+		m.ended(a, showedNot, err)
+		return nil, true, fault.Wrap(fault.Transient, op, s.at(m.addr), errLeftOut)
+	case fault.Is(classified, fault.Transient):
+		m.ended(a, failed, err)
+		return nil, true, classified
+	case fault.Is(classified, fault.Busy):
+		m.ended(a, wasFull, err)
+		return nil, true, classified
+	}
+	m.ended(a, answered, nil)
+	return nil, false, classified
+}
+
+// Watch implements endpoints.Watched.
+func (s *Storage) Watch(fn func(endpoints.ServerChange)) (stop func()) { return s.team.watch(fn) }
 
 // at names a server of the endpoint.
 func (s *Storage) at(addr string) string {
@@ -164,24 +238,40 @@ func (s *Storage) errClosed(op string) error {
 }
 
 // use notes that a session is in use, for Close.
-func (s *Storage) use(c *wire.Client) error {
+func (s *Storage) use(c *wire.Client, at *server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		c.Interrupt()
+		at.detach(c)
 		s.driver.pool.Put(c)
 		return s.errClosed("use")
 	}
-	s.using[c] = struct{}{}
+	s.using[c] = at
 	return nil
+}
+
+// alive notes that a session moves bytes.
+func (s *Storage) alive(c *wire.Client) {
+	s.mu.Lock()
+	at := s.using[c]
+	s.mu.Unlock()
+	if at != nil {
+		at.alive(c)
+	}
 }
 
 // release gives a session back.
 func (s *Storage) release(c *wire.Client) {
 	s.mu.Lock()
+	at := s.using[c]
 	delete(s.using, c)
 	s.mu.Unlock()
+	drained := at.detach(c)
 	s.driver.pool.Put(c)
+	if drained {
+		s.driver.pool.CloseIdle(at.addr)
+	}
 }
 
 // Close ends the sessions in use; idle ones stay in the driver's pool.
