@@ -17,6 +17,10 @@ type CutOptions struct {
 	Rate     float64       // expected bytes a second; default 500 MB/s
 	PerFile  time.Duration // expected cost of a file besides its bytes; default 0.5 ms (2,000 files a second)
 	MaxFiles int           // default 5,000
+
+	Ranges    bool  // very large files may be copied in ranges
+	RangeSize int64 // of them, as Policy.RangeSize has it
+	Sessions  int   // pairs of sessions that share the work; default DefaultSessions
 }
 
 func (o CutOptions) withDefaults() CutOptions {
@@ -32,14 +36,18 @@ func (o CutOptions) withDefaults() CutOptions {
 	if o.MaxFiles <= 0 {
 		o.MaxFiles = 5_000
 	}
+	if o.Sessions <= 0 {
+		o.Sessions = DefaultSessions
+	}
 	return o
 }
 
 // Piece is a run of sorted files that becomes one chunk.
 type Piece struct {
-	Files []File // a part of the slice that was cut
-	Stats Stats
-	Class Class
+	Files  []File // a part of the slice that was cut
+	Stats  Stats
+	Class  Class
+	Ranged *Ranged // of a file that is copied in ranges, the only one of its piece
 }
 
 // Sort puts files in the order of size in which chunks are cut, in place. The
@@ -59,13 +67,18 @@ func Sort(files []File) {
 // Cut cuts sorted files into chunks of like size: first at the sizes where the
 // published heuristics change (50 MB and 250 MB), so that no chunk needs two
 // tunings, then so that each is about opts.Target of work or less. A file that
-// is more work than that is a chunk of its own.
+// is more work than that is a chunk of its own, or where opts.Ranges allows it
+// several: see Ranged.
 //
 // The parts of a class are of about equal work: an evenly cut class leaves no
 // short last chunk that the heuristics would take for another class.
 func Cut(sorted []File, opts CutOptions) []Piece {
 	opts = opts.withDefaults()
 	var pieces []Piece
+	if from := opts.rangedFrom(sorted); from > 0 {
+		n, _ := slices.BinarySearchFunc(sorted, from, func(f File, from int64) int { return cmp.Compare(f.Size, from) })
+		sorted, pieces = sorted[:n], opts.cutRanged(sorted[n:])
+	}
 	for len(sorted) > 0 {
 		n := len(sorted)
 		for _, bound := range []int64{SmallMean - 1, LargeMin} {
@@ -110,6 +123,21 @@ func (o CutOptions) cutClass(files []File) []Piece {
 		before += c
 	}
 	return append(pieces, newPiece(files[first:]))
+}
+
+// cutRanged makes pieces of files that are large enough for ranges, in front of
+// all others: what takes longest begins first. A file whose checksum may yet
+// spare the copy is not worth it.
+func (o CutOptions) cutRanged(files []File) []Piece {
+	var pieces []Piece
+	for i := range files {
+		p := newPiece(files[i : i+1 : i+1])
+		if f := files[i]; f.Link == "" && !f.Check {
+			p.Ranged = o.ranged(f)
+		}
+		pieces = append(pieces, p)
+	}
+	return pieces
 }
 
 func newPiece(files []File) Piece {

@@ -129,4 +129,9 @@ type Policy struct {
 	Concurrency int    `json:"cc,omitempty"`   // fixed values; 0 leaves the choice to the policy
 	Parallelism int    `json:"p,omitempty"`
 	Pipelining  int    `json:"pp,omitempty"`
+
+	// RangeSize, in bytes: a file of at least twice as much is copied in ranges
+	// of this size, by several workers at once. 0 leaves that to the policy,
+	// below 0 is never.
+	RangeSize int64 `json:"range_size,omitempty"`
 }

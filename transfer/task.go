@@ -105,6 +105,8 @@ type Chunk struct {
 	Tuning Tuning `json:"tuning"` //
 	State  string `json:"state,omitempty"`
 	Done   int64  `json:"done,omitempty"` // files
+
+	Ranged *Ranged `json:"ranged,omitempty"` // of one file that is copied in ranges
 }
 
 // Class groups sizes as the heuristics see them.

@@ -3,7 +3,6 @@ package transfer
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -39,10 +38,24 @@ func (id TaskID) Short() string {
 // digest of the whole keeps it apart from others that begin alike. No storage
 // that allows less than 64 bytes is catered for.
 func TempName(name string, task TaskID, attempt int64, maxName int) string {
+	return tempName(name, task, strconv.FormatInt(attempt, 10), maxName)
+}
+
+// sharedMark makes the number at the end of a temporary name a generation.
+const sharedMark = "g"
+
+// SharedTempPath is the temporary name that all ranges of one generation of a
+// file are written to: ".<name>.gridferry-<task>-g<generation>".
+func SharedTempPath(p string, task TaskID, generation, maxName int) string {
+	dir, name := path.Split(p)
+	return dir + tempName(name, task, sharedMark+strconv.Itoa(generation), maxName)
+}
+
+func tempName(name string, task TaskID, last string, maxName int) string {
 	if maxName <= 0 {
 		maxName = DefaultMaxName
 	}
-	suffix := fmt.Sprintf("%s%s-%d", tempMark, task.Short(), attempt)
+	suffix := tempMark + task.Short() + "-" + last
 	if over := 1 + len(name) + len(suffix) - maxName; over > 0 {
 		sum := sha256.Sum256([]byte(name))
 		digest := "~" + hex.EncodeToString(sum[:])[:16]
@@ -65,7 +78,8 @@ func TempPath(p string, task TaskID, attempt int64, maxName int) string {
 type Temp struct {
 	Name    string // of the file, perhaps shortened
 	Task    string // TaskID.Short of who wrote it
-	Attempt int64
+	Attempt int64  // or generation
+	Shared  bool   // by the ranges of a file: Attempt is a generation
 }
 
 // ParseTempName takes the last path element of a temporary file apart. ok is
@@ -80,11 +94,12 @@ func ParseTempName(name string) (t Temp, ok bool) {
 	if !ok || len(task) != shortLength || !isHex(task) {
 		return Temp{}, false
 	}
+	attempt, shared := strings.CutPrefix(attempt, sharedMark)
 	n, err := strconv.ParseInt(attempt, 10, 64)
 	if err != nil || n < 0 || strconv.FormatInt(n, 10) != attempt {
 		return Temp{}, false
 	}
-	return Temp{Name: rest[:i], Task: task, Attempt: n}, true
+	return Temp{Name: rest[:i], Task: task, Attempt: n, Shared: shared}, true
 }
 
 // IsTempName reports whether the last path element is a temporary name.

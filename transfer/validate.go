@@ -373,6 +373,9 @@ func (p Policy) validate(field string) *fault.Error {
 			return invalid(field+"."+v.name, fmt.Sprintf("%d is out of range", v.val), fmt.Sprintf("write 1 to %d, or 0 to leave it to the policy", v.max))
 		}
 	}
+	if p.RangeSize > 0 && p.RangeSize < MinRangeSize || p.RangeSize > MaxRangeSize {
+		return invalid(field+".range_size", fmt.Sprintf("%d is out of range", p.RangeSize), fmt.Sprintf("write %d to %d bytes, 0 to leave it to the policy, or -1 for no ranges", MinRangeSize, MaxRangeSize))
+	}
 	return nil
 }
 
