@@ -63,6 +63,8 @@ type copier struct {
 	blocked   *transfer.Fault
 	dataBlock bool
 	fatal     error
+	upsetBy   *FailedFile      // of a range: why the whole file is to be looked at
+	again     *transfer.Ranged // of a join: the generation that is to be copied
 
 	downSince time.Time // of the first of the session faults with nothing done in between
 	downTries int
@@ -110,6 +112,7 @@ func (c *copier) open(ctx context.Context) error {
 	for i, v := range c.led.Changed {
 		c.files[i].Size, c.files[i].ModTime = v.Size, v.ModTime
 	}
+	c.ofGeneration(prev)
 	c.state = make([]fileState, len(files))
 	c.temp, c.touched = newBitmap(len(files)), newBitmap(len(files))
 	for i := range files {
@@ -121,7 +124,9 @@ func (c *copier) open(ctx context.Context) error {
 		c.state[i] = refused
 		if !r.Final {
 			c.state[i] = toDo
-			c.lone = append(c.lone, i)
+			if c.in.Chunk.Ranged == nil { // else it is the only file
+				c.lone = append(c.lone, i)
+			}
 		}
 	}
 	slices.Sort(c.lone)
@@ -159,7 +164,10 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 		return nil
 	}
 	c.begun = true
-	if c.prev == nil {
+	if c.in.Chunk.Ranged.IsRange() {
+		return c.beginRange(ctx)
+	}
+	if c.prev == nil || c.in.Chunk.Ranged.Joins() {
 		return nil
 	}
 	return c.inherit(ctx)
@@ -406,10 +414,11 @@ func (c *copier) result() CopyResult {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.led
+	files, bytes := c.counted()
 	res := CopyResult{
-		Complete: l.Complete, Files: l.NDone, Bytes: l.Bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
+		Complete: l.Complete, Files: files, Bytes: bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
-		Yielded: c.yielded && !l.Complete,
+		Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again,
 	}
 	if c.ends != nil {
 		res.SourceCredential = unlike(c.in.Probe.Source.Login, c.ends.src)
@@ -441,7 +450,8 @@ func (c *copier) result() CopyResult {
 func (c *copier) progress() CopyProgress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := CopyProgress{Chunk: c.in.Chunk.ID, Files: c.led.NDone, Bytes: c.led.Bytes}
+	p := CopyProgress{Chunk: c.in.Chunk.ID}
+	p.Files, p.Bytes = c.counted()
 	for _, part := range c.led.Partial {
 		p.Bytes += part.Have.Total()
 	}

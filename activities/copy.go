@@ -18,6 +18,10 @@ type CopyInput struct {
 	Chunk    transfer.Chunk  `json:"chunk"`
 	Options  CopyOptions     `json:"options"`
 	Schedule int             `json:"schedule"` // how often the workflow has scheduled this chunk
+
+	// Upset, of a chunk that joins the ranges of a file: what one of them met
+	// that is the whole file's. The file is not joined, but judged by it.
+	Upset *FailedFile `json:"upset,omitempty"`
 }
 
 // CopyOptions is the part of a request that a copy obeys.
@@ -63,6 +67,13 @@ type CopyResult struct {
 	Tuning       transfer.Tuning  `json:"tuning"`                 // as adapted
 	Elapsed      time.Duration    `json:"elapsed"`
 	Yielded      bool             `json:"yielded,omitempty"`
+
+	// Of a range: what it met that is the whole file's. Copy the file's chunk
+	// next, with it, and no range meanwhile.
+	Upset *FailedFile `json:"upset,omitempty"`
+	// Of a file in ranges: it was not joined, or could not be. Copy all ranges
+	// of this generation of it, and then its chunk once more.
+	Again *transfer.Ranged `json:"again,omitempty"`
 
 	// The credentials that were used, where they are others than the probe's.
 	SourceCredential      *Login `json:"source_credential,omitempty"`

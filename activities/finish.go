@@ -192,7 +192,7 @@ func (f *finisher) chunk(ctx context.Context, chunk string) error {
 	if err != nil || led == nil {
 		return err
 	}
-	if led.Complete && len(led.Late) == 0 {
+	if (led.Complete || led.Ranged.IsRange()) && len(led.Late) == 0 && !(f.in.Abandon && led.Ranged.IsRange()) {
 		return nil
 	}
 	if f.res.Wait = f.tooEarly(led); f.res.Wait > 0 {
@@ -204,6 +204,12 @@ func (f *finisher) chunk(ctx context.Context, chunk string) error {
 	}
 	for i, v := range led.Changed {
 		files[i].Size, files[i].ModTime = v.Size, v.ModTime
+	}
+	if led.Ranged.IsRange() {
+		// Nothing is copied any more: what has the name that the ranges shared
+		// was not joined, or has turned up again. The file itself is the
+		// concern of the chunk that joins it.
+		return f.remove(ctx, sharedPath(files[0], f.in.Task, led.Ranged.Generation, f.ends.dst.Caps()))
 	}
 	if err := f.results(ctx, chunk, led, files); err != nil {
 		return err
@@ -301,11 +307,11 @@ func (f *finisher) each(files []int, fn func(i int) error) error {
 func (f *finisher) abandon(ctx context.Context, led *ledger, files []transfer.File) error {
 	caps := f.ends.dst.Caps()
 	return f.each(led.suspects(), func(i int) error {
-		var names []string
+		names := generations(files[i], f.in.Task, led, caps)
 		for _, epoch := range led.Epochs {
 			names = append(names, tempPath(files[i], f.in.Task, epoch, caps))
 		}
-		if err := f.remove(ctx, names...); err != nil || !ownName(files[i], f.in.Options.Atomic) {
+		if err := f.remove(ctx, names...); err != nil || led.Ranged != nil || !ownName(files[i], f.in.Options.Atomic) {
 			return err
 		}
 		if led.given(i) {
@@ -392,13 +398,15 @@ func (f *finisher) lateFiles(ctx context.Context, chunk string, led *ledger, fil
 	var redo []transfer.File
 	err := f.each(slices.Sorted(maps.Keys(epochs)), func(i int) error {
 		file := files[i]
+		names := generations(file, f.in.Task, led, caps)
 		for _, epoch := range epochs[i] {
-			if err := f.remove(ctx, tempPath(file, f.in.Task, epoch, caps)); err != nil {
-				return err
-			}
+			names = append(names, tempPath(file, f.in.Task, epoch, caps))
+		}
+		if err := f.remove(ctx, names...); err != nil {
+			return err
 		}
 		if !led.Done.has(i) {
-			if ownName(file, f.in.Options.Atomic) {
+			if led.Ranged == nil && ownName(file, f.in.Options.Atomic) {
 				return f.removeOurs(ctx, file)
 			}
 			return nil

@@ -24,6 +24,9 @@ type ledger struct {
 	Closed   bool `json:"closed,omitempty"`
 	Complete bool `json:"complete,omitempty"` // nothing is left to try
 
+	Ranged     *transfer.Ranged `json:"ranged,omitempty"`     // of a chunk that is one file, or a range of it
+	Generation int              `json:"generation,omitempty"` // of that file: what a join has decided, whether or not it lived to tell
+
 	Files    int             `json:"files"`              // of the sheet
 	Reserved int             `json:"reserved,omitempty"` // no file from here on was ever given to a server
 	Done     bitmap          `json:"done,omitempty"`     // verified, and at their names

@@ -39,6 +39,10 @@ func (c *copier) proveLater(i int, a arrival) {
 }
 
 func (c *copier) prove(ctx context.Context, i int, a arrival) {
+	if c.in.Chunk.Ranged.IsRange() {
+		c.proveRange(ctx, i)
+		return
+	}
 	atSource, err := c.verifyAndName(ctx, i, &a)
 	c.mu.Lock()
 	defer c.mu.Unlock()

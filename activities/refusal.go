@@ -86,6 +86,10 @@ func (c *copier) trouble(i int, err error, atSource, lone bool) {
 // refuse sets aside a file that failed when it was tried alone. The caller
 // holds mu.
 func (c *copier) refuse(i int, err error, atSource bool) {
+	if c.in.Chunk.Ranged.IsRange() {
+		c.upset(i, err, atSource)
+		return
+	}
 	kind := fault.KindOf(err)
 	if kind == fault.Invalid {
 		kind = fault.Unsupported
@@ -109,6 +113,12 @@ func (c *copier) refuse(i int, err error, atSource bool) {
 		if r.Final {
 			c.led.Results = append(c.led.Results, c.failedResult(i, r))
 		}
+		if c.in.Chunk.Ranged.Joins() {
+			c.spent(i)
+			if !r.Final {
+				c.another(i)
+			}
+		}
 		c.book.dirty = true
 		c.changed.Broadcast()
 	})
@@ -128,8 +138,8 @@ func failedResult(f transfer.File, r refusal) transfer.Result {
 func (c *copier) clean(ctx context.Context, i int) {
 	c.mu.Lock()
 	f, touched := c.files[i], c.touched.has(i)
+	names := []string{c.tempName(i)}
 	c.mu.Unlock()
-	names := []string{tempPath(f, c.in.Task, c.hold.epoch(), c.ends.dst.Caps())}
 	if touched {
 		// The walk found the name free, and we wrote to it: what is there is
 		// ours, and may be another file's bytes.
@@ -147,6 +157,10 @@ func (c *copier) clean(ctx context.Context, i int) {
 // mismatch has a file copied again, from what the source is now, up to the
 // number of tries that the table gives. The caller holds mu.
 func (c *copier) mismatch(i int, err error, atSource bool) {
+	if c.in.Chunk.Ranged.IsRange() {
+		c.upset(i, err, atSource)
+		return
+	}
 	r := c.led.Refused[i]
 	r.Tries, r.Kind, r.Message, r.AtSource = r.Tries+1, fault.Integrity, clip(err.Error()), atSource
 	answer := transfer.AnswerTo(transfer.Trouble{Kind: fault.Integrity, AtSource: atSource, Attempt: r.Tries, OnError: c.in.Options.OnError})
@@ -172,6 +186,13 @@ func (c *copier) mismatch(i int, err error, atSource bool) {
 		if err == nil && now.Type == endpoints.File {
 			c.files[i].Size, c.files[i].ModTime = now.Size, now.ModTime
 			c.led.Changed[i] = version{now.Size, now.ModTime}
+		}
+		if c.in.Chunk.Ranged.Joins() {
+			c.state[i] = toDo
+			c.busy--
+			c.spent(i)
+			c.another(i)
+			return
 		}
 		c.back(i) // an error of Stat's comes again, and is dealt with there
 	})

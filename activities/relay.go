@@ -72,7 +72,8 @@ type relay struct {
 
 func (r *relay) move(ctx context.Context, t turn) error {
 	c := r.c
-	verify := c.in.Options.Verify == transfer.VerifyChecksum
+	isRange := c.in.Chunk.Ranged.IsRange()
+	verify := c.in.Options.Verify == transfer.VerifyChecksum && !isRange
 	if verify {
 		r.alg = relayAlgorithm(c.ends.dst)
 		r.hash = endpoints.NewHash(r.alg)
@@ -84,7 +85,7 @@ func (r *relay) move(ctx context.Context, t turn) error {
 	parts := c.missing(r.i)
 	p := c.led.Partial[r.i]
 	c.mu.Unlock()
-	fresh := len(p.Have) == 0
+	fresh := len(p.Have) == 0 && !isRange
 	if verify && !fresh {
 		r.resume(p)
 	}

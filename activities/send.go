@@ -32,6 +32,9 @@ const partsAhead = 8
 
 // inParts says whether file i goes in parts. The caller holds mu.
 func (c *copier) inParts(i int) bool {
+	if c.in.Chunk.Ranged.IsRange() {
+		return true
+	}
 	if c.files[i].Size < c.parts.from || !c.ends.dst.Caps().Ranges {
 		return false
 	}
@@ -47,7 +50,7 @@ func (c *copier) missing(i int) []endpoints.Range {
 		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
 		c.led.Partial[i] = p
 	}
-	return p.Have.Missing(f.Size).Split(c.parts.of(f.Size))
+	return c.whole(i).Subtract(p.Have).Split(c.parts.of(f.Size))
 }
 
 // have notes that a range of file i is where it belongs. The caller holds mu.

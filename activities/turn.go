@@ -51,6 +51,9 @@ func (c *copier) front() (i int, lone, ok bool) {
 		case f.Link != "":
 			c.start(i)
 			c.chore(func(ctx context.Context) { c.makeLink(ctx, i) })
+		case c.in.Chunk.Ranged.Joins():
+			c.start(i)
+			c.chore(func(ctx context.Context) { c.join(ctx, i) })
 		case f.Check:
 			c.start(i)
 			c.chore(func(ctx context.Context) { c.checkFirst(ctx, i) })
@@ -211,11 +214,11 @@ func (c *copier) reserve(i int) bool {
 // path is where file i is written in this attempt. The caller holds mu.
 func (c *copier) path(i int) string {
 	f := c.files[i]
-	if !c.temp.has(i) && ownName(f, c.in.Options.Atomic) {
+	if !c.temp.has(i) && ownName(f, c.in.Options.Atomic) && c.in.Chunk.Ranged == nil {
 		c.touched.set(i)
 		return f.Dest
 	}
-	return tempPath(f, c.in.Task, c.hold.epoch(), c.ends.dst.Caps())
+	return c.tempName(i)
 }
 
 // handBack returns a file to where its turn came from. The caller holds mu.
