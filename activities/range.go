@@ -18,6 +18,17 @@ import (
 // name is renamed, adopted or removed here: whatever is wrong with the file is
 // told to the copy that joins the ranges, see join.go.
 
+// inRanges says that very large files may be cut into ranges: whoever asked for
+// the walk knows what to do with them, both ends take them, and chunks are not
+// copied one at a time.
+func (w *walk) inRanges() bool {
+	caps := w.ends.dst.Caps()
+	if !w.in.Ranges || w.in.Policy.Name == transfer.PolicyClassic || !caps.Ranges || caps.StreamOnly {
+		return false
+	}
+	return w.in.Probe.Route.Path != transfer.RouteThirdParty || w.ends.src.Caps().Ranges
+}
+
 // sharedPath is the name that the ranges of a generation are written to.
 func sharedPath(f transfer.File, task transfer.TaskID, generation int, caps endpoints.Caps) string {
 	return transfer.SharedTempPath(f.Dest, task, generation, caps.MaxName)

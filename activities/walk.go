@@ -21,6 +21,7 @@ type WalkInput struct {
 	Probe   ProbeResult      `json:"probe"`
 	Cursor  string           `json:"cursor,omitempty"` // blob key of the frontier; empty is the beginning
 	Plan    bool             `json:"plan,omitempty"`   // look only: no directory is made at the destination
+	Ranges  bool             `json:"ranges,omitempty"` // whoever asks can deal with files in ranges
 }
 
 // WalkResult is what a step found. Chunks are set when a segment is complete:
@@ -386,15 +387,20 @@ func (w *walk) cut(ctx context.Context) error {
 		Sessions:   sessionBudget(w.in.Probe),
 	}
 	w.f.Segment++
-	for i, piece := range transfer.Cut(files, transfer.CutOptions{}) {
+	cut := transfer.CutOptions{Ranges: w.inRanges(), RangeSize: w.in.Policy.RangeSize, Sessions: at.Sessions}
+	for i, piece := range transfer.Cut(files, cut) {
 		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
 		key := sheetKey(w.in.Task, id, w.run)
 		if err := putLines(ctx, w.d.Blobs, key, piece.Files); err != nil {
 			return err
 		}
+		tuned := piece.Stats
+		if piece.Ranged != nil { // it is ranges that are moved
+			tuned = transfer.Stats{}.Add(piece.Ranged.Length)
+		}
 		w.res.Chunks = append(w.res.Chunks, transfer.Chunk{
 			ID: id, Sheet: key, Files: piece.Stats.Files, Bytes: piece.Stats.Bytes,
-			Class: piece.Class, Tuning: transfer.Tune(w.in.Policy, piece.Stats, at),
+			Class: piece.Class, Tuning: transfer.Tune(w.in.Policy, tuned, at), Ranged: piece.Ranged,
 		})
 	}
 	return nil

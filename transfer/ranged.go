@@ -83,7 +83,7 @@ func (c Chunk) Describe() string {
 	case r.IsRange():
 		return fmt.Sprintf("range %d of %d of %s, %s", r.Number, r.Count, r.Path, FormatBytes(c.Bytes))
 	case r.Joins():
-		return fmt.Sprintf("%s, %s in %d ranges", r.Path, FormatBytes(c.Bytes), r.Count)
+		return fmt.Sprintf("%d ranges of %s, %s", r.Count, r.Path, FormatBytes(c.Bytes))
 	}
 	return fmt.Sprintf("%s, %s", FormatFiles(c.Files), FormatBytes(c.Bytes))
 }

@@ -93,7 +93,7 @@ func TestDescribe(t *testing.T) {
 	r := none.Next(24e9, time.Time{})
 	file := Chunk{ID: "0001-0001", Files: 1, Bytes: r.Size, Ranged: &r}
 	for got, want := range map[string]string{
-		file.Describe():                        "/to/volume, 24.0 GB in 8 ranges",
+		file.Describe():                        "8 ranges of /to/volume, 24.0 GB",
 		file.InRange(3).Describe():             "range 3 of 8 of /to/volume, 3.0 GB",
 		file.InRange(3).ID:                     "0001-0001-g1-r0003",
 		(Chunk{Files: 2, Bytes: 5}.Describe()): "2 files, 5 B",

@@ -85,7 +85,7 @@ func (r *run) startWalk(ctx workflow.Context) {
 	r.walking = true
 	actx := workflow.WithActivityOptions(r.copies, stepOptions(r.Probe.Route.Queue, r.Ends.Owner, fmt.Sprintf("segment %d", r.Walk.Segments+1)))
 	step := workflow.ExecuteActivity(actx, data.WalkStep, activities.WalkInput{
-		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor,
+		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor, Ranges: true,
 	})
 	workflow.GoNamed(ctx, "walk", func(ctx workflow.Context) {
 		var res activities.WalkResult
@@ -184,6 +184,11 @@ func (r *run) startCopies(ctx workflow.Context) {
 		switch {
 		case w.flying || now.Before(w.NotBefore):
 		case w.Last && (rest > 0 || !r.Walk.Done):
+		case w.Chunk.Ranged.IsRange(): // its file sees to it
+		case w.Chunk.Ranged.Joins():
+			if !r.startRanges(ctx, w) {
+				return
+			}
 		case !r.room(w):
 			return
 		default:
@@ -221,14 +226,18 @@ func (r *run) startCopy(ctx workflow.Context, w *Work) {
 	t := w.Chunk.Tuning
 	r.event(ctx, transfer.Event{
 		Code: transfer.EventChunk, Chunk: w.Chunk.ID,
-		Description: fmt.Sprintf("%s, %s: cc=%d p=%d pp=%d (%s)",
-			transfer.FormatFiles(w.Chunk.Files), transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason),
+		Description: fmt.Sprintf("%s: cc=%d p=%d pp=%d (%s)",
+			w.Chunk.Describe(), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason),
 	})
-	summary := fmt.Sprintf("chunk %s: %s, %s, cc=%d p=%d pp=%d, %s",
-		w.Chunk.ID, transfer.FormatFiles(w.Chunk.Files), transfer.FormatBytes(w.Chunk.Bytes), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason)
-	actx := workflow.WithActivityOptions(r.copies, copyActivityOptions(r.Probe.Route.Queue, r.Ends.Owner, summary))
+	summary := fmt.Sprintf("chunk %s: %s, cc=%d p=%d pp=%d, %s",
+		w.Chunk.ID, w.Chunk.Describe(), t.Concurrency, t.Parallelism, t.Pipelining, t.Reason)
+	copies := r.copies
+	if w.Chunk.Ranged.IsRange() {
+		copies, w.stop = workflow.WithCancel(copies)
+	}
+	actx := workflow.WithActivityOptions(copies, copyActivityOptions(r.Probe.Route.Queue, r.Ends.Owner, summary))
 	copying := workflow.ExecuteActivity(actx, data.Copy, activities.CopyInput{
-		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Chunk: w.Chunk, Options: r.copyOptions(), Schedule: w.Schedules,
+		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Chunk: w.Chunk, Options: r.copyOptions(), Schedule: w.Schedules, Upset: w.Upset,
 	})
 	workflow.GoNamed(ctx, "copy "+w.Chunk.ID, func(ctx workflow.Context) {
 		var res activities.CopyResult
@@ -261,6 +270,9 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 	p.Bytes -= skippedBytes
 	p.FilesDone += res.Files - w.Files - skipped
 	p.BytesDone += res.Bytes - w.Bytes
+	if w.Chunk.Ranged.IsRange() {
+		r.fileOf(w).Ranged += res.Bytes - w.Bytes
+	}
 	p.FilesUnverified += res.Unverified - w.Unverified
 	p.BytesChecksummed += res.Checksummed - w.Checksummed
 	w.Files, w.Bytes, w.Unverified, w.Checksummed = res.Files, res.Bytes, res.Unverified, res.Checksummed
@@ -285,10 +297,15 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 		r.foresee(ctx)
 	}
 	switch {
+	case res.Upset != nil:
+		r.upset(w, *res.Upset)
+	case res.Again != nil:
+		r.again(ctx, w, res)
 	case res.Complete:
 		state := ChunkDone
 		if res.NFailed > 0 {
 			state = ChunkPartly
+			r.dropRanges(w)
 		}
 		r.giveUp(ctx, res.Failed, res.NFailed)
 		r.done(w, state)

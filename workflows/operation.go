@@ -108,7 +108,7 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 	}
 	info := workflow.GetInfo(ctx)
 	in := activities.WalkInput{
-		Task: Key(info.WorkflowExecution.ID, info.FirstRunID), Ends: ends, Request: req, Policy: req.Tuning, Probe: probe, Plan: true,
+		Task: Key(info.WorkflowExecution.ID, info.FirstRunID), Ends: ends, Request: req, Policy: req.Tuning, Probe: probe, Plan: true, Ranges: true,
 	}
 	p := &transfer.Plan{Route: probe.Route}
 	segments := 0

@@ -79,8 +79,11 @@ type Work struct {
 	BlockKind    fault.Kind     `json:"block_kind,omitempty"`
 	NotBefore    time.Time      `json:"not_before,omitzero"`
 	Last         bool           `json:"last,omitempty"` // after everything else
+	File         string         `json:"file,omitempty"` // of a range: the chunk that joins it with others
+	Ranges
 
-	flying bool // a copy activity is at it in this run
+	flying bool                // a copy activity is at it in this run
+	stop   workflow.CancelFunc // of a range: asks that copy to land
 }
 
 // Hold is why nothing new is begun for now. What goes well anywhere ends it; a
@@ -274,6 +277,9 @@ func (s *State) retune() {
 		stats := transfer.Stats{Files: w.Chunk.Files, Bytes: w.Chunk.Bytes, Max: w.Chunk.Bytes}
 		if w.Chunk.Class == transfer.Large {
 			stats.Min = transfer.LargeMin + 1
+		}
+		if p := w.Chunk.Ranged; p != nil {
+			stats = transfer.Stats{}.Add(p.Length)
 		}
 		w.Chunk.Tuning = transfer.Tune(s.Request.Tuning, stats, at)
 	}
