@@ -215,6 +215,9 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 	}
 	k.notNegative(key+".limits.sessions", r.Limits.Sessions)
 	k.notNegative(key+".limits.tasks", r.Limits.Tasks)
+	if err := r.Limits.Check(); err != nil {
+		k.complain(key+".limits.windows", "", "%s", err)
+	}
 	if file, ok := strings.CutPrefix(r.Credential, "file:"); ok {
 		if _, ok := k.config.Credentials[file]; !ok {
 			k.complain(key+".credential", nearest(file, slices.Sorted(maps.Keys(k.config.Credentials))), "there is no credential %q", file)

@@ -58,7 +58,7 @@ endpoints:
     kind: gridftp
     servers: [dtn1.example.org, "dtn2.example.org:2812"]
     credential: file:robot
-    limits: {sessions: 16}
+    limits: {sessions: 16, logins: 30/min, rate: 100MB/s, windows: [{days: mon-fri, hours: "08:00-18:00", rate: 20MB/s, zone: Europe/Berlin}]}
     options: {prot: P}
   lab#disk: {kind: posix, root: /data, site: dtn1.example.org}
 roots:
@@ -108,22 +108,24 @@ func TestEmptyFileIsAllDefaults(t *testing.T) {
 // Every problem is found at once, each in its line.
 func TestForm(t *testing.T) {
 	for text, want := range map[string]string{
-		"datadir: /x":                            "c.yaml:1: datadir: no such key (did you mean data_dir?)",
-		"\nlog:\n  levle: info":                  "c.yaml:3: log.levle: no such key (did you mean level?)",
-		"log: {colour: red}":                     "c.yaml:1: log.colour: no such key (known here: level, format)",
-		"endpoints:\n  a#b:\n    kinde: gridftp": "c.yaml:3: endpoints.a#b.kinde: no such key (did you mean kind?)",
-		"site: a\nsite: b":                       "c.yaml:2: site: it is already there in line 1",
-		"deadline: 5":                            `c.yaml:1: deadline: "5" is not a duration (write a number and a unit: "90s", "36h", "7d")`,
-		"concurrency: {copies: many}":            `c.yaml:1: concurrency.copies: "many" is not a whole number`,
-		"gridftp: {anonymous: perhaps}":          `c.yaml:1: gridftp.anonymous: "perhaps" is neither true nor false`,
-		"roles: data":                            "c.yaml:1: roles: a list is wanted here: [a, b]",
-		"log: info":                              "c.yaml:1: log: a mapping of keys to values is wanted here",
-		"roots: [a]":                             "c.yaml:1: roots: a mapping of names to values is wanted here",
-		"site: [a]":                              "c.yaml:1: site: a single value is wanted here",
-		"- a":                                    "c.yaml:1: a mapping of keys to values is wanted here",
-		"a: b: c":                                "c.yaml: mapping values are not allowed in this context",
-		"a: 1\nb: 2\nc: d: e":                    "c.yaml:3: mapping values are not allowed in this context",
-		"x: &a {x: *a}":                          "",
+		"datadir: /x":                             "c.yaml:1: datadir: no such key (did you mean data_dir?)",
+		"\nlog:\n  levle: info":                   "c.yaml:3: log.levle: no such key (did you mean level?)",
+		"log: {colour: red}":                      "c.yaml:1: log.colour: no such key (known here: level, format)",
+		"endpoints:\n  a#b:\n    kinde: gridftp":  "c.yaml:3: endpoints.a#b.kinde: no such key (did you mean kind?)",
+		"site: a\nsite: b":                        "c.yaml:2: site: it is already there in line 1",
+		"deadline: 5":                             `c.yaml:1: deadline: "5" is not a duration (write a number and a unit: "90s", "36h", "7d")`,
+		"concurrency: {copies: many}":             `c.yaml:1: concurrency.copies: "many" is not a whole number`,
+		"gridftp: {anonymous: perhaps}":           `c.yaml:1: gridftp.anonymous: "perhaps" is neither true nor false`,
+		"roles: data":                             "c.yaml:1: roles: a list is wanted here: [a, b]",
+		"endpoints: {a: {limits: {rate: 100MB}}}": `c.yaml:1: endpoints.a.limits.rate: "100MB" is no rate: write "100MB/s", "50MiB/s", "1Gbit/s" or "unlimited"`,
+		"endpoints: {a: {limits: {logins: 30}}}":  `c.yaml:1: endpoints.a.limits.logins: "30" is no rate of logins: write "5/s", "30/min" or "1000/h"`,
+		"log: info":                               "c.yaml:1: log: a mapping of keys to values is wanted here",
+		"roots: [a]":                              "c.yaml:1: roots: a mapping of names to values is wanted here",
+		"site: [a]":                               "c.yaml:1: site: a single value is wanted here",
+		"- a":                                     "c.yaml:1: a mapping of keys to values is wanted here",
+		"a: b: c":                                 "c.yaml: mapping values are not allowed in this context",
+		"a: 1\nb: 2\nc: d: e":                     "c.yaml:3: mapping values are not allowed in this context",
+		"x: &a {x: *a}":                           "",
 		"endpoints:\n  a: {options: {k: {deep: 1}}}": "c.yaml:2: endpoints.a.options.k: a single value is wanted here",
 	} {
 		_, err := load(t, text)
@@ -171,6 +173,7 @@ func TestCheck(t *testing.T) {
 		"endpoints: {a: {name: b}}":                             "endpoints.a.name: the endpoint's name is its key",
 		"endpoints: {a: {credential: secret}}":                  `"secret" is not the id of a credential`,
 		"endpoints: {a: {limits: {sessions: -1}}}":              "endpoints.a.limits.sessions: -1 is less than zero",
+		"endpoints: {a: {limits: {windows: [{days: mon}]}}}":    `endpoints.a.limits.windows: window 1: it does not say its rate: write "20MB/s", or "unlimited"`,
 		"roots: {ann: [home]}":                                  `roots.ann: "home" is not an absolute path`,
 		"credentials: {a: {owners: [x]}}":                       "credentials.a: it wants one of proxy, cert with key, and password_file",
 		"credentials: {a: {proxy: /etc/hostname}}":              "credentials.a.owners: nobody may use it",

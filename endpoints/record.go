@@ -21,12 +21,6 @@ type Record struct {
 	Options    map[string]string `json:"options,omitempty" yaml:"options,omitempty"` // the kind's own
 }
 
-// Limits bound what all workers together do at an endpoint. Zero is no limit.
-type Limits struct {
-	Sessions int `json:"sessions,omitempty" yaml:"sessions,omitempty"`
-	Tasks    int `json:"tasks,omitempty" yaml:"tasks,omitempty"`
-}
-
 // Opener opens storage for an owner. Credentials are named by id; only an
 // Opener ever sees what they stand for.
 type Opener interface {

@@ -18,6 +18,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gridferry/gridferry/activities"
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 )
 
@@ -49,6 +50,8 @@ var (
 	_ activities.Leases       = (*Store)(nil)
 	_ activities.Waiters      = (*Store)(nil)
 	_ activities.Capabilities = (*Store)(nil)
+	_ endpoints.Conditions    = (*Store)(nil)
+	_ endpoints.Rations       = (*Store)(nil)
 )
 
 // migrate brings the tables up to date. The caller keeps others from doing so

@@ -88,6 +88,8 @@ func everywhere(t *testing.T, fresh func(*testing.T) place) {
 		"BlobsAreBound":      testBlobsAreBound,
 		"NewerIsRefused":     testNewerIsRefused,
 		"Capabilities":       testCapabilities,
+		"Conditions":         testConditions,
+		"Rations":            testRations,
 		"LeasesLeaveNothing": testLeasesLeaveNothing,
 		"Processes":          testProcesses,
 		"Clock":              testClock,
