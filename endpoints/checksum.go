@@ -7,14 +7,16 @@ import (
 	"crypto/sha512"
 	"hash"
 	"hash/adler32"
+	"hash/crc32"
 	"slices"
 )
 
 // Algorithms returns the checksums that gridferry itself computes, in the
 // form of Caps.Checksums: strongest first. MD5, SHA-1 and Adler-32 are there
-// because grid servers offer nothing better; they find accidents, not attacks.
+// because grid servers offer nothing better, and CRC-32C (RFC 9260, appendix A)
+// because object stores keep it of whole objects; they find accidents, not attacks.
 func Algorithms() []string {
-	return []string{"sha512", "sha256", "sha1", "md5", "adler32"}
+	return []string{"sha512", "sha256", "sha1", "md5", "crc32c", "adler32"}
 }
 
 // NewHash returns a hash for an algorithm of Algorithms, or nil.
@@ -28,6 +30,8 @@ func NewHash(alg string) hash.Hash {
 		return sha1.New()
 	case "md5":
 		return md5.New()
+	case "crc32c":
+		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	case "adler32":
 		return adler32.New()
 	}

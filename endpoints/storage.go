@@ -65,6 +65,30 @@ type Caps struct {
 	Checksums     []string // algorithms the storage computes where the data is, strongest first: "sha256", "md5", ...
 	FoldsCase     bool     // names equal but for case are the same name
 	MaxName       int      // longest name in bytes; 0 is unknown
+
+	// AtOnce: a file of up to so many bytes, written from its beginning, is under
+	// its name as a whole after Commit, and not at all before.
+	AtOnce int64
+	// Parts: of a file of which CreateOptions.Becomes says what it is to be,
+	// ranges may be written in any order, also where Ranges is not set.
+	Parts Parts
+}
+
+// Parts bound the ranges in which a file may be written. The zero Parts are of
+// a storage that knows no such thing.
+type Parts struct {
+	Least int64 // bytes of the shortest one
+	Most  int   // how many a file may have
+}
+
+// Unit is how long each range of a file of that size has to be, in bytes, but
+// for the file's last one.
+func (p Parts) Unit(size int64) int64 {
+	if p.Most <= 0 {
+		return 0
+	}
+	most := int64(p.Most)
+	return max(p.Least, (size+most-1)/most)
 }
 
 // Storage is an opened endpoint: one identity at one place. It may be used by
@@ -113,6 +137,25 @@ type CreateOptions struct {
 	Offset    int64 // where writing begins; needs Caps.Ranges unless 0, and implies Update
 	Update    bool  // keep what the file holds before and after (a range of a file that others write too); false truncates
 	Exclusive bool  // fail with Exists when the name is taken
+
+	// ModTime is the time that the file will be given, where it is known. It is
+	// still SetModTime that gives it; a storage that can say such a thing only
+	// of what it is about to write has then less to do.
+	ModTime time.Time
+
+	// Becomes says what a file that is written under a temporary name, in the
+	// directory that it will be in, is going to be. A storage without renames
+	// may then keep the bytes where they need not be moved: until Rename has
+	// given it that name, such a file may be impossible to Open, and Checksum
+	// may know only the whole of it. Every Create of one file says the same.
+	Becomes *Becoming
+}
+
+// Becoming is what a file will be when it is whole.
+type Becoming struct {
+	Path    string    // that Rename will give it
+	Size    int64     // of the whole file, in bytes
+	ModTime time.Time // that SetModTime will give it; zero is none
 }
 
 // Writer takes the bytes of a file, or of a range of one, in order. It may
@@ -134,6 +177,20 @@ type Writer interface {
 // takes it reads the rest from it and leaves closing to the reader.
 type FileReader interface {
 	File() (f *os.File, left int64)
+}
+
+// Described is what Open may return where the storage told of the file as it was
+// opened.
+type Described interface {
+	// Entry is what Stat would have said then.
+	Entry() Entry
+}
+
+// TimeLister is a storage whose listings tell modification times only when they
+// are asked to, because it costs a request for each file.
+type TimeLister interface {
+	// ListTimes has List tell them from now on. It is called before any List.
+	ListTimes()
 }
 
 // Checksummer computes checksums where the data is.
