@@ -1,0 +1,287 @@
+package chaos
+
+import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/adler32"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/integration/tree"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// ended waits for the end of the task, which is a success.
+func (d *drive) end() transfer.Task {
+	d.t.Helper()
+	var task transfer.Task
+	var err error
+	limit := time.Now().Add(endLimit)
+	for time.Now().Before(limit) {
+		d.turn()
+		if !d.ended() {
+			continue
+		}
+		if task, err = d.task(d.id); err == nil && task.Status != transfer.Active {
+			break
+		}
+	}
+	if task.Status != transfer.Succeeded {
+		now, err := d.task(d.id)
+		d.t.Errorf("the task is %s, %s: %s (%v)", now.Status, now.Phase, now.Verdict, err)
+		return now
+	}
+	return task
+}
+
+// endLimit is for a minute in which servers may still be writing, one in which
+// a full disk is left alone, and backoffs of up to a minute.
+const endLimit = 6 * time.Minute
+
+// content compares both trees byte for byte. What changed meanwhile may be what
+// it was or what it is.
+func (d *drive) content() (equal int64) {
+	d.t.Helper()
+	equal, diffs, err := tree.Compare(d.ends[0].root, d.ends[1].root)
+	must(d.t, err)
+	for _, diff := range diffs {
+		if d.old != "" && strings.Contains(diff.What, "differ") {
+			if n, was, err := tree.Compare(filepath.Join(d.old, diff.Path), filepath.Join(d.ends[1].root, diff.Path)); err == nil && n > 0 && len(was) == 0 {
+				equal += n
+				continue
+			}
+		}
+		d.t.Errorf("at the destination: %v", diff)
+	}
+	_ = filepath.WalkDir(d.ends[0].root, func(path string, _ fs.DirEntry, err error) error {
+		must(d.t, err)
+		if transfer.IsTempName(filepath.Base(path)) {
+			d.t.Errorf("a stray name at the source: %s", path)
+		}
+		return nil
+	})
+	return equal
+}
+
+// counts compares the status and the results with what there was to do.
+func (d *drive) counts(task transfer.Task) {
+	d.t.Helper()
+	p := task.Progress
+	files, bytes := int64(d.made.Files), d.made.Bytes
+	if p.Files != files || p.FilesDone != files || p.Bytes != bytes || p.BytesDone != bytes {
+		d.t.Errorf("the status counts %d of %d files and %d of %d bytes; there are %d files of %d bytes", p.FilesDone, p.Files, p.BytesDone, p.Bytes, files, bytes)
+	}
+	if p.FilesFailed+p.FilesSkipped+p.FilesUnverified+p.EntriesIgnored+p.FilesInFlight+p.BytesInFlight != 0 || p.Walking {
+		d.t.Errorf("the status counts what did not happen: %+v", p)
+	}
+	seen := make(map[string]int)
+	page := transfer.Page{Limit: 1000}
+	for {
+		r, err := d.service.Results(d.t.Context(), d.id, page)
+		must(d.t, err)
+		for _, f := range r.Results {
+			rel, err := filepath.Rel(d.ends[1].root, f.Dest)
+			must(d.t, err)
+			seen[rel]++
+			d.result(rel, f)
+		}
+		if page.Token = r.Next; r.Next == "" {
+			break
+		}
+	}
+	for name, n := range seen {
+		if n != 1 {
+			d.t.Errorf("%d results for %q", n, name)
+		}
+	}
+	if len(seen) != d.made.Files {
+		d.t.Errorf("results for %d files of %d", len(seen), d.made.Files)
+	}
+}
+
+// result compares what was recorded of a file with the file.
+func (d *drive) result(rel string, f transfer.Result) {
+	d.t.Helper()
+	sum, size, err := checksum(f.Algorithm, filepath.Join(d.ends[1].root, rel))
+	if err != nil || f.Status != "copied" || size != f.Size || !strings.EqualFold(sum, f.Checksum) {
+		d.t.Errorf("%q: the result is %+v, but the file has %d bytes and the checksum %s (%v)", rel, f, size, sum, err)
+	}
+}
+
+func checksum(algorithm, path string) (sum string, size int64, err error) {
+	makers := map[string]func() hash.Hash{
+		"MD5": md5.New, "SHA1": sha1.New, "SHA-1": sha1.New, "SHA256": sha256.New, "SHA-256": sha256.New, "SHA512": sha512.New, "SHA-512": sha512.New,
+		"ADLER32": func() hash.Hash { return adler32.New() }, "CRC32": func() hash.Hash { return crc32.NewIEEE() },
+	}
+	maker := makers[strings.ToUpper(algorithm)]
+	if maker == nil {
+		return "", 0, fmt.Errorf("no checksum %q is known", algorithm)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := maker()
+	size, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// mailed makes sure that the owner was told of the end, once.
+func (d *drive) mailed() {
+	d.t.Helper()
+	harness.Eventually(d.t, time.Minute, func() error {
+		if n, _ := d.finalMails(); n == 0 {
+			return fmt.Errorf("no final mail")
+		}
+		return nil
+	})
+}
+
+// mailedOnce is for when everything has come to its end.
+func (d *drive) mailedOnce() {
+	d.t.Helper()
+	switch n, ids := d.finalMails(); {
+	case n == 1:
+	case n > 1 && len(ids) == 1:
+		// Killed between the mail server's word and the record: not to be told
+		// from a mail that was not taken. See docs/design.md, "Mail once".
+		d.note("%d final mails, of one Message-ID", n)
+		for _, s := range d.struck {
+			if s.phase == recording && (s.kind == killWorker || s.kind == stopWorker || s.kind == killTemporal) {
+				return
+			}
+		}
+		d.t.Errorf("%d final mails, of one Message-ID", n)
+	default:
+		d.t.Errorf("%d final mails", n)
+	}
+}
+
+// sentTwice is how many bytes were sent more than once, by whichever server's
+// own account has more: one that was killed has not told of what it was at.
+// stream are those of files that went in stream mode, which cannot be resumed.
+func (d *drive) sentTwice() (again, stream int64) {
+	d.t.Helper()
+	for _, e := range d.ends {
+		if e.globus == nil {
+			continue
+		}
+		moved := make(map[string]int64)
+		for _, tr := range e.globus.Transfers() {
+			switch tr.Type {
+			case "RETR", "ERET", "STOR", "ESTO":
+				moved[tr.File] += tr.Bytes
+			}
+		}
+		var sum, modeS int64
+		for path, n := range moved {
+			sum += n
+			if e.log.sent[path] {
+				modeS += n
+			}
+		}
+		if sum -= d.made.Bytes; sum > again {
+			again, stream = sum, modeS
+			d.most(e, moved)
+		}
+	}
+	return again, stream
+}
+
+// most notes which files were sent again most.
+func (d *drive) most(e *end, moved map[string]int64) {
+	type file struct {
+		name  string
+		extra int64
+	}
+	sizes := make(map[string]int64)
+	_ = filepath.WalkDir(d.ends[0].root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			if info, err := entry.Info(); err == nil {
+				sizes[strings.TrimPrefix(path, d.ends[0].root)] = info.Size()
+			}
+		}
+		return nil
+	})
+	var files []file
+	byName := make(map[string]int64)
+	for path, n := range moved {
+		name := strings.TrimPrefix(path, e.root)
+		if t, ok := transfer.ParseTempName(filepath.Base(name)); ok {
+			name = filepath.Join(filepath.Dir(name), t.Name)
+		}
+		byName[name] += n
+	}
+	for name, n := range byName {
+		if extra := n - sizes[name]; extra > mib {
+			files = append(files, file{name, extra})
+		}
+	}
+	sort.Slice(files, func(i, j int) bool { return files[i].extra > files[j].extra })
+	for _, f := range files[:min(len(files), 5)] {
+		d.note("sent again: %.1f MiB of %s (%.1f MiB)", float64(f.extra)/mib, f.name, float64(sizes[f.name])/mib)
+	}
+}
+
+// processes ends the workers as an operator does, and makes sure that nothing
+// of theirs is left, on either side.
+func (d *drive) processes() {
+	d.t.Helper()
+	for i, w := range d.workers {
+		if err := w.Terminate(time.Minute); err != nil {
+			d.t.Errorf("worker %d ended with %v: %s", i, err, lastLine(w.Log()))
+		}
+	}
+	var left map[int]string
+	until := time.Now().Add(20 * time.Second)
+	for {
+		left = d.strays()
+		if len(left) == 0 || time.Now().After(until) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond) // processes tell nobody of their end
+	}
+	for pid, what := range left {
+		d.t.Errorf("process %d is left: %s", pid, what)
+	}
+}
+
+// strays finds processes of the seed besides those that the test has started
+// itself and not ended.
+func (d *drive) strays() map[int]string {
+	own := map[int]bool{}
+	for _, e := range d.ends {
+		own[e.PID()] = true
+	}
+	found := make(map[int]string)
+	entries, err := os.ReadDir("/proc")
+	must(d.t, err)
+	for _, entry := range entries {
+		var pid int
+		if _, err := fmt.Sscan(entry.Name(), &pid); err != nil || own[pid] {
+			continue
+		}
+		environ, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "environ"))
+		if err != nil || !strings.Contains(string(environ)+"\x00", d.mark+"\x00") {
+			continue
+		}
+		if what, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline")); !strings.Contains(string(what), "aiosmtpd") && syscall.Kill(pid, 0) == nil {
+			found[pid] = strings.ReplaceAll(string(what), "\x00", " ")
+		}
+	}
+	return found
+}
