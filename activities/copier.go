@@ -51,8 +51,7 @@ type copier struct {
 	dropped time.Time         // when a pair of sessions was last dropped
 	lone    []int             // to be tried one at a time, after everything else
 	busy    int               // files under way
-	senders int               // loops that are alive
-	quit    int               // of those, about to end because the server was busy
+	staff   staff
 	tuning  transfer.Tuning
 	chores  []func(context.Context)
 	moving  map[int]int64 // bytes of files under way, as far as is known
@@ -79,6 +78,7 @@ func newCopier(d *Data, in CopyInput, h *hold) *copier {
 		log: d.logger().With("task", in.Task, "chunk", in.Chunk.ID, "epoch", h.epoch()),
 	}
 	c.changed = sync.NewCond(&c.mu)
+	c.staff = newStaff(in)
 	c.led = &ledger{}
 	if c.parts = d.parts; c.parts == (partSizes{}) {
 		c.parts = defaultParts
@@ -231,22 +231,11 @@ func (c *copier) move(ctx context.Context) {
 	if c.in.Options.Route == transfer.RouteThirdParty {
 		loop = c.sendLoop
 	}
-	var senders, chores sync.WaitGroup
-	n := max(1, c.tuning.Concurrency)
-	c.senders = n
-	for range n {
-		senders.Go(func() {
-			loop(ctx)
-			c.mu.Lock()
-			c.senders--
-			c.changed.Broadcast()
-			c.mu.Unlock()
-		})
-	}
+	var chores sync.WaitGroup
 	for range helpers {
 		chores.Go(func() { c.help(ctx) })
 	}
-	senders.Wait()
+	c.employ(ctx, loop)
 	chores.Wait()
 	c.cleanAgain(ctx)
 }
@@ -418,7 +407,7 @@ func (c *copier) result() CopyResult {
 	res := CopyResult{
 		Complete: l.Complete, Files: files, Bytes: bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
-		Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again,
+		Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again, Adapted: c.staff.adapted,
 	}
 	if c.ends != nil {
 		res.SourceCredential = unlike(c.in.Probe.Source.Login, c.ends.src)
@@ -450,7 +439,7 @@ func (c *copier) result() CopyResult {
 func (c *copier) progress() CopyProgress {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := CopyProgress{Chunk: c.in.Chunk.ID}
+	p := CopyProgress{Chunk: c.in.Chunk.ID, Sessions: c.staff.want, Sockets: c.tuning.Parallelism}
 	p.Files, p.Bytes = c.counted()
 	for _, part := range c.led.Partial {
 		p.Bytes += part.Have.Total()

@@ -65,6 +65,7 @@ type CopyResult struct {
 	BlockedData  bool             `json:"blocked_data,omitempty"` // Blocked is a data channel between the two servers that never opened: relay may help
 	Late         bool             `json:"late,omitempty"`         // an attempt ended uncleanly: verify its window again at the end
 	Tuning       transfer.Tuning  `json:"tuning"`                 // as adapted
+	Adapted      []Adapted        `json:"adapted,omitempty"`      // what was changed on the way, at most 20
 	Elapsed      time.Duration    `json:"elapsed"`
 	Yielded      bool             `json:"yielded,omitempty"`
 
@@ -80,6 +81,14 @@ type CopyResult struct {
 	DestinationCredential *Login `json:"destination_credential,omitempty"`
 }
 
+// Adapted is a change of a chunk's tuning by the worker that moves it.
+type Adapted struct {
+	Time   time.Time `json:"time"`
+	From   int       `json:"from"` // pairs of sessions
+	To     int       `json:"to"`
+	Reason string    `json:"reason"`
+}
+
 // FailedFile is a file that this copy gave up on.
 type FailedFile struct {
 	Path     string     `json:"path"`
@@ -93,6 +102,10 @@ type CopyProgress struct {
 	Chunk string `json:"c"`
 	Files int64  `json:"f"`
 	Bytes int64  `json:"b"` // done plus in flight
+
+	Sessions int `json:"cc,omitempty"` // pairs of them, at this moment
+	Sockets  int `json:"p,omitempty"`  // for each file
+
 	Fault string `json:"e,omitempty"`
 }
 
@@ -170,8 +183,9 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 		if err := c.connect(work, ends); err != nil {
 			c.block(err)
 		} else {
-			stop := c.expire()
+			stop, leave := c.expire(), d.join(c)
 			c.move(work)
+			leave(context.WithoutCancel(ctx))
 			stop()
 		}
 		if err := c.close(ctx); err != nil {
@@ -201,7 +215,7 @@ func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
 	}{{in.Ends.Source, in.Probe.Source}, {in.Ends.Destination, in.Probe.Destination}} {
 		if e.end.Sessions > 0 {
 			want.Sessions = append(want.Sessions, SessionClaim{
-				Endpoint: e.name, Sessions: min(max(1, in.Chunk.Tuning.Concurrency), e.end.Sessions), Limit: e.end.Sessions,
+				Endpoint: e.name, Sessions: min(most(in), e.end.Sessions), Limit: e.end.Sessions,
 			})
 		}
 	}

@@ -20,16 +20,20 @@ type Data struct {
 	Leases    Leases
 	// Capabilities may be nil: each task finds out for itself.
 	Capabilities Capabilities
-	Identity     string          // of this worker process, for leases and logs
-	Site         string          // the host whose bound endpoints this worker reaches; may be empty
-	Stopping     <-chan struct{} // closed when the worker drains: copies yield
-	Log          *slog.Logger    // nil is the default logger
+	// Pairs may be nil: each task starts from what is known in general.
+	Pairs    Pairs
+	Identity string          // of this worker process, for leases and logs
+	Site     string          // the host whose bound endpoints this worker reaches; may be empty
+	Stopping <-chan struct{} // closed when the worker drains: copies yield
+	Log      *slog.Logger    // nil is the default logger
 
 	// What tests have smaller. Zero is the default.
 	parts partSizes
 	limit time.Duration // how long a lease is good without renewal
 	quiet time.Duration // defaultQuiet
 	life  lifeSpans
+
+	crews crews
 }
 
 func (d *Data) logger() *slog.Logger {

@@ -28,6 +28,8 @@ type End struct {
 	Sessions   int    `json:"sessions,omitempty"` // limit across workers; 0 is none
 	Tasks      int    `json:"tasks,omitempty"`    // the same, of tasks that copy
 	Site       string `json:"site,omitempty"`     // bound to this host: only its workers reach it
+
+	RTT time.Duration `json:"rtt,omitempty"` // round trip from the worker that probed; 0 is unknown, or none
 	Login
 }
 

@@ -96,9 +96,7 @@ func (d *Data) expressCopy(ctx context.Context, in ExpressInput, probe ProbeResu
 	// and its ledger counts as long as it is about the same file.
 	chunk := transfer.Chunk{
 		ID: expressChunk, Sheet: sheetKey(in.Task, expressChunk, "0"), Files: 1, Bytes: f.Size, Class: stats.Class(),
-		Tuning: transfer.Tune(in.Request.Tuning, stats, transfer.Setting{
-			StreamDest: probe.Destination.StreamOnly, Relay: probe.Route.Path == transfer.RouteRelay, Sessions: sessionBudget(probe),
-		}),
+		Tuning: transfer.Tune(in.Request.Tuning, stats, probe.Setting()),
 	}
 	opts := NewCopyOptions(in.Request, probe.Route.Path)
 	if old, err := getLines[transfer.File](ctx, d.Blobs, chunk.Sheet); err == nil && len(old) == 1 && old[0].Source == f.Source {

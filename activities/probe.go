@@ -21,6 +21,8 @@ type ProbeResult struct {
 	Route       transfer.Route `json:"route"`
 	Checksum    string         `json:"checksum,omitempty"` // strongest that both ends compute
 
+	Known []transfer.Known `json:"known,omitempty"` // what worked between these two lately
+
 	// Elsewhere: an end is bound to a host that is not this worker's, so
 	// nothing was contacted. Ask again on Route.Queue.
 	Elsewhere bool `json:"elsewhere,omitempty"`
@@ -84,7 +86,7 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 			if err == nil {
 				*e.opened = opened
 				caps := opened.Caps()
-				e.seen.Kind, e.seen.Server, e.seen.StreamOnly = caps.Kind, caps.Server, caps.StreamOnly
+				e.seen.Kind, e.seen.Server, e.seen.StreamOnly, e.seen.RTT = caps.Kind, caps.Server, caps.StreamOnly, caps.RTT
 				e.seen.Login = opened.Login
 			}
 			failed <- err
@@ -119,6 +121,7 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 		return fail(err)
 	}
 	out.Route = route
+	out.Known = d.knownPair(ctx, in.Ends)
 	out.Checksum = endpoints.SharedChecksum(checksums(p.src), checksums(p.dst))
 	return out, p, nil
 }

@@ -14,20 +14,22 @@ import (
 )
 
 // relayLoop moves one file after the other through this process, streaming.
-func (c *copier) relayLoop(ctx context.Context) {
+func (c *copier) relayLoop(ctx context.Context, s *sender) {
 	bufs := make([][]byte, relayBlocks)
 	for i := range bufs {
 		bufs[i] = make([]byte, relayBlock)
 	}
-	for {
+	for !c.dismiss(s) {
 		t, ok := c.take()
 		if !ok {
 			return
 		}
+		c.atWork(1)
 		c.mu.Lock()
 		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), bufs: bufs}
 		c.mu.Unlock()
 		err := r.move(ctx, t)
+		c.atWork(-1)
 		c.mu.Lock()
 		if err == nil {
 			a := arrival{path: r.path, relayed: true, parts: t.parts}
@@ -44,7 +46,7 @@ func (c *copier) relayLoop(ctx context.Context) {
 		if kind := fault.KindOf(err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
 			continue
 		}
-		if !c.sessionTrouble(ctx, err) {
+		if !c.sessionTrouble(ctx, s, err) {
 			return
 		}
 	}

@@ -65,19 +65,21 @@ func (c *copier) have(i int, r endpoints.Range) {
 // sendLoop lets the source send to the destination, one run after the other.
 // A run lasts until nothing suitable is left, or something goes wrong: then
 // both sessions are dropped, and what had not been proven is done again.
-func (c *copier) sendLoop(ctx context.Context) {
-	sender, ok := c.ends.src.Storage.(endpoints.ThirdParty)
+func (c *copier) sendLoop(ctx context.Context, s *sender) {
+	source, ok := c.ends.src.Storage.(endpoints.ThirdParty)
 	if !ok {
 		c.block(fault.New(fault.Unsupported, "send from", c.ends.src.name, "its kind of storage does not send to other servers"))
 		return
 	}
-	for {
+	for !c.dismiss(s) {
 		first, ok := c.take()
 		if !ok {
 			return
 		}
-		run := &sendRun{c: c, ctx: ctx, first: &first, turn: first, taken: map[int]*flight{}}
-		err := sender.Send(ctx, c.ends.dst.Storage, c.sendOptions(first), run.next, run.done, run.progress)
+		run := &sendRun{c: c, s: s, ctx: ctx, first: &first, turn: first, taken: map[int]*flight{}}
+		c.atWork(1)
+		err := source.Send(ctx, c.ends.dst.Storage, c.sendOptions(first), run.next, run.done, run.progress)
+		c.atWork(-1)
 		if !run.end(err) {
 			return
 		}
@@ -106,6 +108,7 @@ func (c *copier) sendOptions(t turn) endpoints.SendOptions {
 // sendRun is one call of Send.
 type sendRun struct {
 	c     *copier
+	s     *sender
 	ctx   context.Context
 	turn  turn  // what sort of run it is
 	first *turn // taken already, to be handed out first
@@ -169,6 +172,9 @@ func (r *sendRun) following() (turn, bool) {
 	if t := r.first; t != nil {
 		r.first = nil
 		return *t, true
+	}
+	if r.c.dismiss(r.s) {
+		return turn{}, false
 	}
 	return r.c.takeLike(r.turn)
 }
@@ -274,13 +280,13 @@ func (r *sendRun) end(err error) bool {
 	if err == nil || r.ofFile && r.session == nil {
 		return true
 	}
-	return c.sessionTrouble(r.ctx, err)
+	return c.sessionTrouble(r.ctx, r.s, err)
 }
 
 // sessionTrouble deals with a fault that is not of one file: it waits a
 // moment, or stops the attempt when the workflow is to decide. It is false
 // when the sender that met it should end.
-func (c *copier) sessionTrouble(ctx context.Context, err error) bool {
+func (c *copier) sessionTrouble(ctx context.Context, s *sender, err error) bool {
 	c.mu.Lock()
 	if c.stop || ctx.Err() != nil {
 		c.mu.Unlock()
@@ -293,11 +299,7 @@ func (c *copier) sessionTrouble(ctx context.Context, err error) bool {
 		c.mu.Unlock()
 		return false
 	}
-	if kind == fault.Busy && c.senders-c.quit > 1 {
-		c.quit++
-		// The server has as many sessions of ours as it wants.
-		c.tuning.Concurrency = max(1, c.tuning.Concurrency-1)
-		c.tuning.Reason += "; one session less, because the server was busy"
+	if kind == fault.Busy && c.tooMany(s) {
 		c.mu.Unlock()
 		return false
 	}

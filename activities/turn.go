@@ -14,7 +14,7 @@ func (c *copier) help(ctx context.Context) {
 	defer c.mu.Unlock()
 	for {
 		for len(c.chores) == 0 {
-			if c.senders == 0 {
+			if c.staff.over {
 				return
 			}
 			c.changed.Wait()
@@ -138,12 +138,17 @@ func (c *copier) take() (turn, bool) {
 			}
 			return t, true
 		}
-		if c.stop || c.busy == 0 && len(c.lone) == 0 && len(c.redo) == 0 && c.next >= len(c.files) {
+		if c.stop || c.exhausted() {
 			c.changed.Broadcast()
 			return turn{}, false
 		}
 		c.changed.Wait()
 	}
+}
+
+// exhausted says that no file is left, nor under way. The caller holds mu.
+func (c *copier) exhausted() bool {
+	return c.busy == 0 && len(c.lone) == 0 && len(c.redo) == 0 && c.next >= len(c.files)
 }
 
 // takeLike gives a sender another file for the run it has begun, if the one

@@ -381,11 +381,7 @@ func (w *walk) cut(ctx context.Context) error {
 	w.f.Pages, w.f.Files = nil, 0
 	files = files[:n]
 	transfer.Sort(files)
-	at := transfer.Setting{
-		StreamDest: w.in.Probe.Destination.StreamOnly,
-		Relay:      w.in.Probe.Route.Path == transfer.RouteRelay,
-		Sessions:   sessionBudget(w.in.Probe),
-	}
+	at := w.in.Probe.Setting()
 	w.f.Segment++
 	cut := transfer.CutOptions{Ranges: w.inRanges(), RangeSize: w.in.Policy.RangeSize, Sessions: at.Sessions}
 	for i, piece := range transfer.Cut(files, cut) {

@@ -66,6 +66,8 @@ type Caps struct {
 	FoldsCase     bool     // names equal but for case are the same name
 	MaxName       int      // longest name in bytes; 0 is unknown
 
+	RTT time.Duration // round trip to the server, the shortest that was seen when it was opened; 0 is unknown, or none
+
 	// AtOnce: a file of up to so many bytes, written from its beginning, is under
 	// its name as a whole after Commit, and not at all before.
 	AtOnce int64

@@ -12,6 +12,7 @@ const (
 	EventRoute     EventCode = "ROUTE"
 	EventChunk     EventCode = "CHUNK_STARTED"
 	EventProgress  EventCode = "PROGRESS"
+	EventAdapted   EventCode = "ADAPTED" // a worker moves a chunk with more or fewer sessions than planned
 	EventFault     EventCode = "FAULT"
 	EventPaused    EventCode = "PAUSED"
 	EventResumed   EventCode = "UNPAUSED"

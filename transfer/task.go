@@ -126,6 +126,10 @@ type Tuning struct {
 	Pipelining  int    `json:"pp"`               // requests outstanding per pair of sessions
 	Buffer      int    `json:"buffer,omitempty"` // bytes; 0 leaves it to the systems
 	Reason      string `json:"reason"`
+
+	// MaxConcurrency is how many pairs of sessions a worker that measures may
+	// go up to by itself; 0: Concurrency stays as it is.
+	MaxConcurrency int `json:"max_cc,omitempty"`
 }
 
 // Route is the data path of a task, and the task queue of the workers that

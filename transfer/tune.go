@@ -13,10 +13,6 @@ const (
 	LargeMin  = 250_000_000 // all over this are large, in bytes
 )
 
-// DefaultSessions is the budget of pairs of sessions that one task has between
-// two endpoints under the policy "auto".
-const DefaultSessions = 8
-
 // Stats sums up a set of files. Sizes are in bytes.
 type Stats struct {
 	Files    int64
@@ -63,22 +59,18 @@ func (s Stats) Class() Class {
 	return Medium
 }
 
-// Setting is what tuning has to know besides the files.
-type Setting struct {
-	StreamDest bool // the destination takes bytes only in order: concurrency is all there is to tune
-	Relay      bool // the bytes go through a worker
-	Sessions   int  // budget of pairs of sessions for the chunk; 0 is DefaultSessions
-}
-
 // Tune chooses how a chunk of files is moved, and says why. "classic" is the
-// published numbers and nothing else; "auto" starts from what the files need
-// within the budget of sessions. Values that the policy fixes replace either's.
+// published numbers and nothing else; "auto" is a start, from which a Governor
+// goes on. Values that the policy fixes replace either's, and are not adapted.
 func Tune(p Policy, s Stats, at Setting) Tuning {
 	var t Tuning
 	if canonical(p.Name, policyNames) == PolicyClassic {
 		t = tuneClassic(s, at)
 	} else {
 		t = tuneAuto(s, at)
+	}
+	if p.Concurrency > 0 {
+		t.MaxConcurrency = 0
 	}
 	var fixed []string
 	for _, v := range []struct {
@@ -130,44 +122,6 @@ func describe(s Stats) string {
 		return fmt.Sprintf("%s with a mean of %s, not more than %d", FormatFiles(s.Files), FormatBytes(s.Mean()), ManyFiles)
 	}
 	return fmt.Sprintf("%s, neither small on average nor all over 250 MB (mean %s, smallest %s)", FormatFiles(s.Files), FormatBytes(s.Mean()), FormatBytes(s.Min))
-}
-
-// tuneAuto gives each file the sockets it can use, keeps enough requests
-// outstanding that the round trip between files is hidden, and spends the
-// budget on as many files at once as there are.
-func tuneAuto(s Stats, at Setting) Tuning {
-	budget := at.Sessions
-	if budget <= 0 {
-		budget = DefaultSessions
-	}
-	var t Tuning
-	var why string
-	switch mean := s.Mean(); {
-	case mean < 1_000_000:
-		// A file that fits the first congestion windows gains nothing from a
-		// second socket; its cost is requests.
-		t = Tuning{Concurrency: budget, Parallelism: 1, Pipelining: 100}
-		why = "each costs requests rather than bytes: deep pipelining, one socket"
-	case mean < SmallMean:
-		t = Tuning{Concurrency: budget, Parallelism: 2, Pipelining: 20}
-		why = "many at once, two sockets each"
-	case s.Min <= LargeMin:
-		t = Tuning{Concurrency: (budget + 1) / 2, Parallelism: 4, Pipelining: 10}
-		why = "half the budget of sessions, four sockets each"
-	default:
-		t = Tuning{Concurrency: (budget + 3) / 4, Parallelism: 8, Pipelining: 5}
-		why = "few at once, eight sockets each"
-	}
-	if at.StreamDest {
-		t.Concurrency, t.Parallelism, t.Pipelining = budget, 1, 1
-		why = "the destination is stream mode, so only concurrency helps"
-	}
-	if s.Files > 0 {
-		t.Concurrency = int(min(int64(t.Concurrency), s.Files))
-		t.Pipelining = int(min(int64(t.Pipelining), (s.Files+int64(t.Concurrency)-1)/int64(t.Concurrency)))
-	}
-	t.Reason = fmt.Sprintf("auto: %s, mean %s: %s", FormatFiles(s.Files), FormatBytes(s.Mean()), why)
-	return t
 }
 
 // FormatFiles counts files in words: "1 file", "304 files".

@@ -74,7 +74,7 @@ func TestTuneReasons(t *testing.T) {
 		{"between", Policy{Name: "classic"}, uniform(2, 100e6), Setting{}, "classic: 2 files, neither small on average nor all over 250 MB (mean 100.0 MB, smallest 100.0 MB)"},
 		{"fixed in part", Policy{Name: "classic", Pipelining: 50}, uniform(1, 10), Setting{}, "classic: 1 file with a mean of 10 B, not more than 100; pp=50 as asked"},
 		{"fixed", Policy{Concurrency: 3, Parallelism: 2, Pipelining: 1}, uniform(1, 10), Setting{}, "cc=3, p=2, pp=1 as asked"},
-		{"auto", Policy{}, uniform(3000, 20_000), Setting{}, "auto: 3000 files, mean 20.0 kB: each costs requests rather than bytes: deep pipelining, one socket"},
+		{"auto", Policy{}, uniform(3000, 20_000), Setting{}, "auto: 3000 files, mean 20.0 kB (tiny): few sessions to begin with, and what is measured decides"},
 	} {
 		if got := Tune(tc.policy, tc.stats, tc.at).Reason; got != tc.want {
 			t.Errorf("%s: reason\n%q, want\n%q", tc.name, got, tc.want)
@@ -82,36 +82,10 @@ func TestTuneReasons(t *testing.T) {
 	}
 }
 
-func TestTuneAuto(t *testing.T) {
-	for _, tc := range []struct {
-		name      string
-		stats     Stats
-		at        Setting
-		cc, p, pp int
-	}{
-		{"many tiny files", uniform(10_000, 1000), Setting{}, 8, 1, 100},
-		{"more tiny files than sessions", uniform(10, 1000), Setting{}, 8, 1, 2},
-		{"one tiny file", uniform(1, 1000), Setting{}, 1, 1, 1},
-		{"small files", uniform(1000, 10e6), Setting{}, 8, 2, 20},
-		{"middling files", uniform(100, 100e6), Setting{}, 4, 4, 10},
-		{"large files", uniform(100, 1e9), Setting{}, 2, 8, 5},
-		{"one large file", uniform(1, 1e12), Setting{}, 1, 8, 1},
-		{"a smaller budget", uniform(10_000, 1000), Setting{Sessions: 2}, 2, 1, 100},
-		{"a budget of one", uniform(100, 1e9), Setting{Sessions: 1}, 1, 8, 5},
-		{"stream mode", uniform(100, 1e9), Setting{StreamDest: true}, 8, 1, 1},
-		{"nothing", Stats{}, Setting{}, 8, 1, 100},
-	} {
-		got := Tune(Policy{}, tc.stats, tc.at)
-		if got.Concurrency != tc.cc || got.Parallelism != tc.p || got.Pipelining != tc.pp {
-			t.Errorf("%s: cc=%d p=%d pp=%d, want %d, %d, %d", tc.name, got.Concurrency, got.Parallelism, got.Pipelining, tc.cc, tc.p, tc.pp)
-		}
-	}
-}
-
 func TestTuneFixed(t *testing.T) {
 	for _, name := range []string{"", "auto", "classic"} {
 		got := Tune(Policy{Name: name, Concurrency: 5, Pipelining: 7}, uniform(1, 10), Setting{StreamDest: true})
-		if got.Concurrency != 5 || got.Parallelism != 1 || got.Pipelining != 7 {
+		if got.Concurrency != 5 || got.Parallelism != 1 || got.Pipelining != 7 || got.MaxConcurrency != 0 {
 			t.Errorf("%q: %+v", name, got)
 		}
 	}

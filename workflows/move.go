@@ -285,6 +285,12 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 		}
 		r.fault(ctx, f, w.Chunk.ID)
 	}
+	for _, a := range res.Adapted {
+		r.event(ctx, transfer.Event{
+			Time: a.Time, Code: transfer.EventAdapted, Chunk: w.Chunk.ID,
+			Description: fmt.Sprintf("%d instead of %d sessions: %s", a.To, a.From, a.Reason),
+		})
+	}
 	r.seen(res)
 	if grew {
 		w.Blocks = 0

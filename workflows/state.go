@@ -268,8 +268,7 @@ func (s *State) copyOptions() activities.CopyOptions {
 func (s *State) retune() {
 	at := transfer.Setting{Sessions: s.Policies.Sessions}
 	if s.Probe != nil {
-		at.StreamDest = s.Probe.Destination.StreamOnly
-		at.Relay = s.Probe.Route.Path == transfer.RouteRelay
+		at = s.Probe.Setting()
 	}
 	for _, w := range s.Work {
 		// A chunk remembers its class, not its extremes: the smallest size that

@@ -31,8 +31,9 @@ type Client struct {
 	ephemeral *gsi.Credential // for data channels, by DCSC; nil until one is needed
 	told      dataState
 
-	expires time.Time   // when the credential ends; zero without one
-	expiry  *time.Timer // ends the session then; nil without one
+	rtt     time.Duration // the shortest that anything took which takes one round trip; 0 is not known
+	expires time.Time     // when the credential ends; zero without one
+	expiry  *time.Timer   // ends the session then; nil without one
 }
 
 // Dial connects and logs in. With Delegation left to be chosen, a server that
@@ -59,6 +60,7 @@ func dial(ctx context.Context, config Config, delegate bool) (*Client, error) {
 	defer cancel()
 	var conn net.Conn
 	var err error
+	began := time.Now()
 	if config.Scheme == SSHFTP {
 		conn, err = startSSH(dialCtx, config)
 	} else {
@@ -68,6 +70,9 @@ func dial(ctx context.Context, config Config, delegate bool) (*Client, error) {
 		return nil, fmt.Errorf("gridftp: connect to %s: %w", config.Addr, err)
 	}
 	c := newClient(conn, config)
+	if config.Scheme != SSHFTP {
+		c.took(time.Since(began)) // TCP's first packets
+	}
 	if err := c.login(ctx, delegate); err != nil {
 		return nil, fmt.Errorf("gridftp: log in to %s: %w", config.Addr, c.ctl.fail(err))
 	}
@@ -138,6 +143,16 @@ func (c *Client) remote() netip.Addr {
 	return netip.Addr{}
 }
 
+// RTT returns the round-trip time to the server: the shortest that connecting
+// or a command has taken so far, which includes what the server did meanwhile.
+func (c *Client) RTT() time.Duration { return c.rtt }
+
+func (c *Client) took(d time.Duration) {
+	if c.rtt == 0 || d < c.rtt {
+		c.rtt = d
+	}
+}
+
 // Expires returns when the session's credential ends, and the session with it,
 // whatever it is doing; zero is never.
 func (c *Client) Expires() time.Time { return c.expires }
@@ -204,10 +219,15 @@ func (c *Client) command(ctx context.Context, verb string, args ...string) (Repl
 	}
 	defer end()
 	line := strings.Join(append([]string{verb}, args...), " ")
+	began := time.Now()
 	if err := c.ctl.send(line); err != nil {
 		return Reply{}, err
 	}
-	return c.reply(redact(line), nil)
+	r, err := c.reply(redact(line), nil)
+	if err == nil {
+		c.took(time.Since(began))
+	}
+	return r, err
 }
 
 // reply reads the reply to what, passing over preliminary ones.
