@@ -21,6 +21,7 @@ type bookkeeper struct {
 	asked    int64 // flushes
 	kept     int64 // flushes that are in the store
 	over     bool
+	indexes  []pageIndex // of the pages of results that this attempt has written
 }
 
 // flushEvery bounds how old the stored ledger gets while things get done.
@@ -139,6 +140,16 @@ func (b *bookkeeper) putResults(ctx context.Context, last bool) error {
 	return b.pages(ctx, last)
 }
 
+// putIndex writes the index of all pages of results, which are complete.
+func (b *bookkeeper) putIndex(ctx context.Context) error {
+	c := b.c
+	pages, err := indexed(ctx, c.d.Blobs, c.in.Task, c.in.Chunk.ID, c.led.Pages, b.indexes)
+	if err != nil || len(pages) == 0 {
+		return err
+	}
+	return putIndex(ctx, c.d.Blobs, c.in.Task, c.in.Chunk.ID, c.hold.epoch(), pages)
+}
+
 // pages moves results out of the ledger, a page at a time. A page that was
 // written before the ledger that counts it is written again, under the same
 // number and a later epoch, by whoever goes on: so each file has one line.
@@ -161,6 +172,7 @@ func (b *bookkeeper) pages(ctx context.Context, last bool) error {
 		if err != nil {
 			return err
 		}
+		b.indexes = append(b.indexes, newPageIndex(number, c.hold.epoch(), page))
 		c.mu.Lock()
 		c.led.Results = c.led.Results[n:]
 		c.led.Pages++

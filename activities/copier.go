@@ -365,6 +365,9 @@ func (c *copier) close(ctx context.Context) error {
 		if err := c.book.putResults(ctx, true); err != nil {
 			return err
 		}
+		if err := c.book.putIndex(ctx); err != nil {
+			return err
+		}
 	}
 	if owed {
 		if err := c.mark(ctx); err != nil {

@@ -23,6 +23,7 @@ import (
 //	tasks/<task>/ledgers/<chunk>/<epoch>      what a chunk has durably finished
 //	tasks/<task>/late/<chunk>                 that a chunk has files to be verified again
 //	tasks/<task>/results/<group>/<page>-<epoch>
+//	tasks/<task>/index/<group>-<epoch>        what is in those pages, of groups that are complete
 //	tasks/<task>/events/<page>
 //	tasks/<task>/settled                      that nothing of it is left to be cleaned up
 //

@@ -13,7 +13,8 @@ type lister[T any] struct {
 	size  int // lines of a page
 	key   func(page int) string
 	lines []T
-	keys  []string // of the pages written
+	keys  []string                  // of the pages written
+	wrote func(page int, lines []T) // hears of each page; may be nil
 }
 
 func newLister[T any](blobs blob.Store, size int, key func(page int) string) *lister[T] {
@@ -43,6 +44,9 @@ func (l *lister[T]) put(ctx context.Context, n int) error {
 	key := l.key(len(l.keys))
 	if err := putLines(ctx, l.blobs, key, l.lines[:n]); err != nil {
 		return err
+	}
+	if l.wrote != nil {
+		l.wrote(len(l.keys), l.lines[:n])
 	}
 	l.keys = append(l.keys, key)
 	l.lines = append([]T(nil), l.lines[n:]...)

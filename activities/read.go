@@ -31,6 +31,8 @@ type ReadInput struct {
 	Key   string             `json:"key,omitempty"`  // of a sheet or a list of extras: Chunk.Sheet, WalkResult.Extras
 	Query transfer.TaskQuery `json:"query,omitzero"` // for tasks
 	Page  transfer.Page      `json:"page,omitzero"`  // for events, results and sheets
+
+	Results *transfer.ResultQuery `json:"results,omitempty"` // for results; nil selects all, from Page
 }
 
 // ReadResult is what was asked for.
@@ -62,8 +64,11 @@ func (c *Control) read(ctx context.Context, in ReadInput) (out ReadResult, err e
 		p := &pager{c: c, prefix: eventsPrefix(in.Task), same: func(key string) string { return key }}
 		out.Events, out.Next, err = page[transfer.Event](ctx, p, in.Page)
 	case ReadResults:
-		p := &pager{c: c, prefix: resultsPrefix(in.Task), same: withoutEpoch}
-		out.Results, out.Next, err = page[transfer.Result](ctx, p, in.Page)
+		q := transfer.ResultQuery{Page: in.Page}
+		if in.Results != nil {
+			q = *in.Results
+		}
+		out.Results, out.Next, err = c.results(ctx, in.Task, q)
 	case ReadSheet:
 		if !strings.HasPrefix(in.Key, sheetsPrefix(in.Task)) {
 			return out, fault.New(fault.Invalid, "read", in.Key, "is no sheet of the task")

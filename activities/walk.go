@@ -86,6 +86,8 @@ type walk struct {
 	extras   *lister[extraName]
 	dirs     *lister[dirTimes]
 	results  *lister[transfer.Result]
+	indexes  []pageIndex // of the pages of results
+	putIndex func(context.Context) error
 	spools   int
 	collided map[int]transfer.Collision // items of the request whose destinations are one to this storage
 }
@@ -102,6 +104,10 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 	w.dirs = newLister[dirTimes](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "dirs", w.step, w.run, page) })
 	group, epoch := fmt.Sprintf("walk-%06d", w.step), time.Now().UnixNano()
 	w.results = newLister[transfer.Result](d.Blobs, resultsPage, func(page int) string { return resultsKey(in.Task, group, page, epoch) })
+	w.results.wrote = func(page int, lines []transfer.Result) {
+		w.indexes = append(w.indexes, newPageIndex(page, epoch, lines))
+	}
+	w.putIndex = func(ctx context.Context) error { return putIndex(ctx, d.Blobs, in.Task, group, epoch, w.indexes) }
 	defer beatWith(ctx, func() any { return w.progress() })()
 
 	if in.Cursor == "" && !in.Plan {
@@ -344,7 +350,7 @@ func (w *walk) store(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, flush := range []func(context.Context) error{w.extras.flush, w.dirs.flush, w.results.flush} {
+	for _, flush := range []func(context.Context) error{w.extras.flush, w.dirs.flush, w.results.flush, w.putIndex} {
 		if err := flush(ctx); err != nil {
 			return err
 		}

@@ -82,12 +82,25 @@ func (s *Service) Events(ctx context.Context, id transfer.TaskID, p transfer.Pag
 }
 
 // Results implements transfer.Service.
-func (s *Service) Results(ctx context.Context, id transfer.TaskID, p transfer.Page) (transfer.Results, error) {
+func (s *Service) Results(ctx context.Context, id transfer.TaskID, q transfer.ResultQuery) (transfer.Results, error) {
+	if err := q.Validate(); err != nil {
+		return transfer.Results{}, err
+	}
+	for _, p := range []*string{&q.Path, &q.Prefix} {
+		if *p == "" || strings.HasPrefix(*p, "/") {
+			continue
+		}
+		loc, err := transfer.ParseLocation(*p)
+		if err != nil {
+			return transfer.Results{}, err
+		}
+		*p = loc.Path
+	}
 	key, err := s.key(ctx, id)
 	if err != nil {
 		return transfer.Results{}, err
 	}
-	res, err := s.read(ctx, activities.ReadInput{What: activities.ReadResults, Task: key, Page: p})
+	res, err := s.read(ctx, activities.ReadInput{What: activities.ReadResults, Task: key, Page: q.Page, Results: &q})
 	return transfer.Results{Results: res.Results, Next: res.Next}, err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -248,17 +249,20 @@ func (s *session) eventsCommand() *cobra.Command {
 
 func (s *session) resultsCommand() *cobra.Command {
 	var limit int
-	var status string
+	var q transfer.ResultQuery
 	cmd := &cobra.Command{
 		Use:   "results TASK",
 		Short: "Print how each file of a task ended",
-		Example: `  gridferry results 3f2a9c1e-77b4-4d0a-9e55-0123456789ab --status failed
+		Long: `Prints how each file of a task ended, with its checksum where one was compared:
+also of a task that is still running, and of one that Temporal has forgotten.
+--path finds one file among millions at once.`,
+		Example: `  gridferry results 3f2a9c1e-77b4-4d0a-9e55-0123456789ab --status failed,skipped
+  gridferry results 3f2a9c1e-77b4-4d0a-9e55-0123456789ab --path /data/run7/0001.h5
   gridferry results --limit 0 --json 3f2a9c1e-77b4-4d0a-9e55-0123456789ab`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			known := []string{"copied", "skipped", "failed", "ignored", "deleted"}
-			if status != "" && !slices.Contains(known, status) {
-				return invalid("status", strconv.Quote(status)+" is not known", "write one of "+strings.Join(known, ", "))
+			if err := q.Validate(); err != nil {
+				return err
 			}
 			if err := checkTaskID(args[0], false); err != nil {
 				return err
@@ -271,12 +275,15 @@ func (s *session) resultsCommand() *cobra.Command {
 				return err
 			}
 			results, err := pages(limit, func(p transfer.Page) ([]transfer.Result, string, error) {
-				l, err := svc.Results(cmd.Context(), transfer.TaskID(args[0]), p)
-				wanted := slices.DeleteFunc(l.Results, func(r transfer.Result) bool { return status != "" && r.Status != status })
-				return wanted, l.Next, err
+				q.Page = p
+				l, err := svc.Results(cmd.Context(), transfer.TaskID(args[0]), q)
+				return l.Results, l.Next, err
 			})
 			if err != nil {
 				return err
+			}
+			if q.Path != "" && len(results.items) == 0 {
+				return fault.New(fault.NotFound, "find", q.Path, "the task has no result of such a file; it may not have come to it yet")
 			}
 			if s.json {
 				return s.printJSON(transfer.Results{Results: orEmpty(results.items)})
@@ -290,13 +297,19 @@ func (s *session) resultsCommand() *cobra.Command {
 				if r.Fault != nil {
 					why = describeFault(*r.Fault)
 				}
-				rows = append(rows, []string{r.Status, strconv.FormatInt(r.Size, 10), sum, printable(r.Dest), why})
+				name := r.Dest
+				if name == "" {
+					name = r.Source // it never came to have one
+				}
+				rows = append(rows, []string{r.Status, strconv.FormatInt(r.Size, 10), sum, printable(name), why})
 			}
 			s.hint(results.more, limit)
 			return table(s.Stdout, rows)
 		},
 	}
-	cmd.Flags().StringVar(&status, "status", "", "only files that were copied, skipped, failed, ignored or deleted")
+	cmd.Flags().StringSliceVar(&q.Status, "status", nil, "only files that were copied, skipped, failed, ignored or deleted")
+	cmd.Flags().StringVar(&q.Path, "path", "", "only the file that has this `PATH` at its source or destination")
+	cmd.Flags().StringVar(&q.Prefix, "prefix", "", "only files whose path at either end begins with `PATH`")
 	limitFlag(cmd, &limit, "files", 1000)
 	return cmd
 }

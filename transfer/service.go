@@ -2,6 +2,9 @@ package transfer
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -20,7 +23,9 @@ type Service interface {
 	Task(ctx context.Context, id TaskID) (Task, error)
 	Tasks(ctx context.Context, q TaskQuery) (Tasks, error)
 	Events(ctx context.Context, id TaskID, p Page) (Events, error)
-	Results(ctx context.Context, id TaskID, p Page) (Results, error)
+	// Results is of all files, or of those that q selects. A page may be short,
+	// or empty, of a list that goes on: only one without a Next is the last.
+	Results(ctx context.Context, id TaskID, q ResultQuery) (Results, error)
 	// Wait returns when the task has ended, or with ctx's error.
 	Wait(ctx context.Context, id TaskID) (Task, error)
 
@@ -68,6 +73,36 @@ type Tasks struct {
 type Events struct {
 	Events []Event `json:"events"`
 	Next   string  `json:"next,omitempty"`
+}
+
+// ResultQuery selects results of files. What is empty selects all.
+type ResultQuery struct {
+	Path   string   `json:"path,omitempty"`   // of one file, at either end
+	Prefix string   `json:"prefix,omitempty"` // what its path at either end begins with
+	Status []string `json:"status,omitempty"` // see Result.Status
+	Page   Page     `json:"page,omitzero"`
+}
+
+// ResultStatuses are what a file may have come to.
+func ResultStatuses() []string {
+	return []string{"copied", "skipped", "failed", "ignored", "deleted"}
+}
+
+// Validate says what cannot be right about a query.
+func (q ResultQuery) Validate() error {
+	for _, s := range q.Status {
+		if !slices.Contains(ResultStatuses(), s) {
+			return invalid("status", "is "+strconv.Quote(s), "write one of "+strings.Join(ResultStatuses(), ", "))
+		}
+	}
+	return nil
+}
+
+// Selects says whether a result is one of those that are asked for.
+func (q ResultQuery) Selects(r Result) bool {
+	return (len(q.Status) == 0 || slices.Contains(q.Status, r.Status)) &&
+		(q.Path == "" || r.Source == q.Path || r.Dest == q.Path) &&
+		(q.Prefix == "" || strings.HasPrefix(r.Source, q.Prefix) || strings.HasPrefix(r.Dest, q.Prefix))
 }
 
 // Results is a page of file results.

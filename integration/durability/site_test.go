@@ -235,7 +235,7 @@ func (s *site) results(id transfer.TaskID) []transfer.Result {
 	s.t.Helper()
 	var all []transfer.Result
 	for page := (transfer.Page{Limit: 1000}); ; {
-		r, err := s.service.Results(s.t.Context(), id, page)
+		r, err := s.service.Results(s.t.Context(), id, transfer.ResultQuery{Page: page})
 		must(s.t, err)
 		if all = append(all, r.Results...); r.Next == "" {
 			return all

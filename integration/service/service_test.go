@@ -62,7 +62,7 @@ func TestAnIDUsedAgainIsAnotherTask(t *testing.T) {
 			t.Errorf("progress = %+v", task.Progress)
 		}
 		s.same("/data")
-		results, err := s.service.Results(t.Context(), "nightly", transfer.Page{})
+		results, err := s.service.Results(t.Context(), "nightly", transfer.ResultQuery{})
 		if err != nil || len(results.Results) != 1 {
 			t.Errorf("Results = %+v, %v", results, err)
 		}
@@ -183,7 +183,7 @@ func TestTasksEventsAndResults(t *testing.T) {
 			}
 			var results []transfer.Result
 			for p := (transfer.Page{Limit: 2}); ; {
-				page, err := s.service.Results(t.Context(), good, p)
+				page, err := s.service.Results(t.Context(), good, transfer.ResultQuery{Page: p})
 				if err != nil {
 					t.Fatal(err)
 				}
