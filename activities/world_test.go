@@ -205,7 +205,7 @@ func (w *world) walk(req transfer.Request, sizes walkSizes) walked {
 	w.t.Helper()
 	d := w.worker("walker")
 	out := walked{probe: w.probe(d, req)}
-	in := WalkInput{Task: testTask, Ends: w.ends(), Request: req, Policy: req.Tuning, Probe: out.probe}
+	in := WalkInput{Task: testTask, Ends: w.ends(), Request: req, Policy: req.Tuning, Probe: out.probe, Ranges: true}
 	for {
 		res, err := d.walkStep(w.ctx(), in, sizes)
 		if err != nil {
