@@ -1,0 +1,71 @@
+package s3
+
+import (
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+)
+
+// maxKey is the longest key in bytes (Amazon S3, "Naming objects").
+const maxKey = 1024
+
+// object is what a path stands for. Without a bucket it is the list of them,
+// and without a key the bucket itself.
+type object struct {
+	bucket string
+	key    string // without a slash at its end
+}
+
+// dir is the prefix of the keys below.
+func (o object) dir() string {
+	if o.key == "" {
+		return ""
+	}
+	return o.key + "/"
+}
+
+// object maps a path that was checked.
+func (s *Storage) object(p string) object {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(path.Join(s.opts.root, p), "/"), "/")
+	return object{bucket, key}
+}
+
+// check is CheckPath, and refuses what no key can be.
+func (s *Storage) check(op, p string) (object, error) {
+	if err := endpoints.CheckPath(op, p); err != nil {
+		return object{}, err
+	}
+	o := s.object(p)
+	switch {
+	case !utf8.ValidString(p):
+		return o, fault.New(fault.Unsupported, op, strings.ToValidUTF8(p, "?"), "the name is not UTF-8, which keys of objects are")
+	case len(o.key) >= maxKey: // a directory has a slash more
+		return o, fault.New(fault.Unsupported, op, p, "the key would be longer than the 1024 bytes that S3 allows")
+	}
+	return o, nil
+}
+
+// printable says that a name can stand in XML 1.0 (2.2, Char).
+func printable(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' && r != '\t' || r == '\uFFFE' || r == '\uFFFF' })
+}
+
+// escape keeps a key in a header's value, which may hold little.
+func escape(key string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(key) {
+		c := key[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
