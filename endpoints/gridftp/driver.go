@@ -46,14 +46,16 @@ type Config struct {
 // Driver opens storage and keeps sessions, of each owner apart, for the next
 // one that is opened.
 type Driver struct {
-	config Config
-	pool   *wire.Pool
+	config  Config
+	pool    *wire.Pool
+	limiter Limiter // nil: no endpoint has limits
 
 	mu      sync.Mutex
 	closed  bool
 	teams   map[string]*team   // by the servers' names
 	servers map[string]*server // by scheme and address
 	drains  map[string]endpoints.Drain
+	gates   map[string]*gate // by the endpoint's name
 }
 
 // New returns a driver.
@@ -61,7 +63,7 @@ func New(c Config) *Driver {
 	if c.Blocked <= 0 {
 		c.Blocked = 45 * time.Second
 	}
-	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}}
+	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}, gates: map[string]*gate{}}
 }
 
 // Close ends all sessions, also those in use.
@@ -237,9 +239,10 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	}
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
+	t := d.team(c.Scheme, rec.Servers)
 	s := &Storage{
-		driver: d, team: d.team(c.Scheme, rec.Servers), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c, root: strings.TrimSuffix(rec.Root, "/"),
-		using: map[*wire.Client]*server{},
+		driver: d, team: t, gate: d.gate(rec, t), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c,
+		root: strings.TrimSuffix(rec.Root, "/"), using: map[*wire.Client]*server{},
 	}
 	client, err := s.session(ctx)
 	if err != nil {

@@ -41,12 +41,18 @@ func (s *Storage) Send(ctx context.Context, dst endpoints.Storage, opts endpoint
 			makePrivate(c)
 		}
 	}
+	paired, err := s.gate.inPairs(ctx, d.gate)
+	if err != nil {
+		return err
+	}
 	from, err := s.sessionWith(ctx, edit)
 	if err != nil {
+		paired()
 		return err
 	}
 	defer s.release(from)
 	to, err := d.sessionWith(ctx, edit)
+	paired()
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 type Storage struct {
 	driver *Driver
 	team   *team
+	gate   *gate  // nil: no limits
 	name   string // of the endpoint, for errors
 	domain string // the record's SecurityDomain
 	owner  string
@@ -134,27 +135,50 @@ func (s *Storage) sessionWith(ctx context.Context, edit func(*wire.Config)) (*wi
 		return nil, s.errClosed(op)
 	}
 	edit(&config)
-	if s.drained() != nil {
-		return nil, s.drained()
+	if err := s.drained(); err != nil {
+		return nil, err
 	}
+	if err := s.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	c, at, err := s.anySession(ctx, config)
+	if err != nil {
+		s.gate.leave()
+		return nil, err
+	}
+	s.gate.has(c, true)
+	return c, s.use(c, at)
+}
+
+// anySession returns a session with the server that is best for it now.
+func (s *Storage) anySession(ctx context.Context, config wire.Config) (*wire.Client, *server, error) {
 	tried := map[*server]bool{}
 	var failed error
+	paid := !s.gate.rationed()
 	for {
 		m, a, err := s.team.pick(ctx, s.name, tried)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if a == nil {
-			return nil, failed
+			return nil, nil, failed
 		}
 		tried[m.server] = true
-		c, again, err := s.login(ctx, m, a, config)
-		if err == nil {
-			return c, s.use(c, m.server)
+		c, again, err := s.login(ctx, m, a, config, paid)
+		switch {
+		case err == nil:
+			return c, m.server, nil
+		case errors.Is(err, errLoginUnpaid):
+			if err := s.gate.login(ctx); err != nil {
+				return nil, nil, err
+			}
+			paid = true
+			delete(tried, m.server)
+			continue
 		}
 		failed = err
 		if !again || ctx.Err() != nil {
-			return nil, failed // the other servers would say the same
+			return nil, nil, failed // the other servers would say the same
 		}
 	}
 }
@@ -167,7 +191,7 @@ const (
 
 // login makes a session with one server, or takes an idle one, and judges the
 // server by that. After an error, again says that another server may do better.
-func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.Config) (_ *wire.Client, again bool, _ error) {
+func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.Config, paid bool) (_ *wire.Client, again bool, _ error) {
 	const op = "log in to"
 	config.Addr, config.Host = m.addr, m.host
 	login, cancel := context.WithCancelCause(ctx)
@@ -189,11 +213,19 @@ func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.C
 	var control *controlConn
 	if config.Scheme != wire.SSHFTP {
 		config.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if !paid {
+				return nil, errLoginUnpaid // its wait is none of the server's
+			}
+			done, err := s.gate.connect(ctx)
 			if err != nil {
 				return nil, err
 			}
-			control = m.newConn(conn, func() {})
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			if err != nil {
+				done()
+				return nil, err
+			}
+			control = m.newConn(conn, done)
 			return control, nil
 		}
 	}
@@ -204,7 +236,14 @@ func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.C
 		return c, false, nil
 	}
 	classified, _ := s.classify(ctx, op, s.at(m.addr), err, reads)
+	var turn *turnError
 	switch {
+	case errors.Is(err, errLoginUnpaid):
+		m.ended(a, showedNot, err)
+		return nil, false, errLoginUnpaid
+	case errors.As(err, &turn):
+		m.ended(a, showedNot, err)
+		return nil, false, turn.error
 	case ctx.Err() != nil, errors.Is(err, wire.ErrPoolClosed):
 		m.ended(a, showedNot, err)
 		return nil, false, classified
@@ -245,6 +284,8 @@ func (s *Storage) use(c *wire.Client, at *server) error {
 		c.Interrupt()
 		at.detach(c)
 		s.driver.pool.Put(c)
+		s.gate.has(c, false)
+		s.gate.leave()
 		return s.errClosed("use")
 	}
 	s.using[c] = at
@@ -269,6 +310,8 @@ func (s *Storage) release(c *wire.Client) {
 	s.mu.Unlock()
 	drained := at.detach(c)
 	s.driver.pool.Put(c)
+	s.gate.has(c, false)
+	s.gate.leave()
 	if drained {
 		s.driver.pool.CloseIdle(at.addr)
 	}
