@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,9 +30,10 @@ func plain(key *string, encoding types.EncodingType) string {
 }
 
 // List implements endpoints.Storage. It holds one page of a thousand keys at a
-// time. Times are not told, as listings of S3 have those at which the store got
-// the objects and not those that their writers have set, unless they were asked
-// for (ListTimes) or the endpoint keeps none.
+// time. Listings of S3 have the times at which the store got the objects, and
+// not those that their writers have set: which are told of large files, and of
+// all when they were asked for (ListTimes). Where the endpoint keeps none, the
+// store's are told.
 func (s *Storage) List(ctx context.Context, p string, page func([]endpoints.Entry) error) error {
 	const op = "list"
 	ctx, o, leave, err := s.enter(ctx, op, p)
@@ -57,7 +59,7 @@ func (s *Storage) List(ctx context.Context, p string, page func([]endpoints.Entr
 		}
 		seen = seen || len(out.Contents)+len(out.CommonPrefixes) > 0
 		entries := l.page(out, !pages.HasMorePages(), !s.opts.times)
-		if s.opts.times && s.timesInLists {
+		if s.opts.times {
 			if err := s.fillTimes(ctx, o, entries); err != nil {
 				return s.failed(ctx, op, p, err)
 			}
@@ -166,8 +168,16 @@ func (l *listing) page(out *s3.ListObjectsV2Output, last, times bool) []endpoint
 	return entries
 }
 
+// timesFrom is the size in bytes from which asking for a file's time costs
+// nothing beside reading it. Large files are read piece by piece, and their
+// time is what tells that they have changed in between.
+const timesFrom = 64 << 20
+
 // fillTimes asks for the times of files.
 func (s *Storage) fillTimes(ctx context.Context, o object, entries []endpoints.Entry) error {
+	if !s.timesInLists && !slices.ContainsFunc(entries, func(e endpoints.Entry) bool { return e.Size >= timesFrom }) {
+		return nil
+	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var first error
@@ -190,7 +200,7 @@ func (s *Storage) fillTimes(ctx context.Context, o object, entries []endpoints.E
 		})
 	}
 	for i := range entries {
-		if entries[i].Type == endpoints.File {
+		if entries[i].Type == endpoints.File && (s.timesInLists || entries[i].Size >= timesFrom) {
 			next <- &entries[i]
 		}
 	}

@@ -222,7 +222,7 @@ func (r *reader) get(off, end int64) (io.ReadCloser, error) {
 func (r *reader) advance() error {
 	if r.queue == nil {
 		r.queue = make(chan chan stretch, stretchesAhead-1)
-		go r.ahead(r.off)
+		go r.ahead(r.off, r.end)
 	}
 	r.done()
 	select {
@@ -246,16 +246,16 @@ func (r *reader) done() {
 }
 
 // ahead asks for one stretch after the other, as far as the queue has room.
-func (r *reader) ahead(off int64) {
+func (r *reader) ahead(from, end int64) {
 	defer close(r.queue)
-	for ; off < r.end; off += partSize {
+	for off := from; off < end; off += partSize {
 		next := make(chan stretch, 1)
 		select {
 		case r.queue <- next:
 		case <-r.ctx.Done():
 			return
 		}
-		go func() { next <- r.fetch(off, min(off+partSize, r.end)) }()
+		go func() { next <- r.fetch(off, min(off+partSize, end)) }()
 	}
 }
 
@@ -296,6 +296,6 @@ func (r *reader) Close() error {
 		r.body = nil
 	}
 	r.done()
-	r.end = r.off
+	r.off = r.end
 	return nil
 }

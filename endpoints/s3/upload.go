@@ -32,7 +32,6 @@ type upload struct {
 	key   string // that it will be
 	size  int64  // of the whole file; 0 when nobody knows
 	unit  int64
-	part  int    // bytes that a part has when nothing ends it
 	token string // in the metadata of the object that it will be
 
 	mu    sync.Mutex
@@ -47,9 +46,10 @@ type part struct {
 }
 
 func newUpload(id, key string, size int64) *upload {
-	unit := endpoints.Parts{Least: leastPart, Most: mostParts}.Unit(size)
-	return &upload{id: id, key: key, size: size, unit: unit, part: int(max(partSize, unit)), parts: map[int32]part{}}
+	return &upload{id: id, key: key, size: size, unit: unitOf(size), parts: map[int32]part{}}
 }
+
+func unitOf(size int64) int64 { return endpoints.Parts{Least: leastPart, Most: mostParts}.Unit(size) }
 
 func (u *upload) number(off int64) int32 { return int32(off/u.unit) + 1 }
 
@@ -179,7 +179,8 @@ func (s *Storage) abort(ctx context.Context, o object, u *upload) {
 func (s *Storage) isClaim(meta map[string]string) bool { return meta[metaUpload] != "" }
 
 // claim begins an upload to what a file becomes, and leaves word of it under
-// the temporary name. One that was claimed there before is given up.
+// the temporary name, which has to be free. Of several that come at once, one
+// is let in.
 func (s *Storage) claim(ctx context.Context, op, p string, o object, b *endpoints.Becoming) (*upload, error) {
 	target, err := s.check(op, b.Path)
 	if err != nil {
@@ -187,13 +188,6 @@ func (s *Storage) claim(ctx context.Context, op, p string, o object, b *endpoint
 	}
 	if target.bucket != o.bucket {
 		return nil, fault.New(fault.Unsupported, op, p, "a file cannot move to another bucket")
-	}
-	if h, err := s.head(ctx, o, o.key); err == nil && s.isClaim(h.Metadata) {
-		if err := s.abandon(ctx, p, o, h.Metadata); err != nil {
-			return nil, err
-		}
-	} else if err != nil && !isGone(err) {
-		return nil, err
 	}
 	meta := s.meta(b.ModTime)
 	if meta == nil {
@@ -206,13 +200,29 @@ func (s *Storage) claim(ctx context.Context, op, p string, o object, b *endpoint
 	}
 	u.token = meta[metaToken]
 	meta[metaUpload], meta[metaKey], meta[metaSize] = u.id, escape(u.key), strconv.FormatInt(u.size, 10)
-	if err := s.putEmpty(ctx, o, o.key, meta); err != nil {
+	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &o.bucket, Key: &o.key, Metadata: meta, ContentLength: aws.Int64(0), RequestPayer: s.opts.payer,
+		ServerSideEncryption: s.opts.sse, SSEKMSKeyId: s.opts.kmsKey, IfNoneMatch: aws.String("*"),
+	})
+	if err != nil {
 		s.abort(ctx, o, u)
 		return nil, err
 	}
 	s.keep(p, u)
 	s.fresh.put(p, written{modTime: b.ModTime})
 	return u, nil
+}
+
+// claimAnew is claim for a name that may be taken: what has it goes.
+func (s *Storage) claimAnew(ctx context.Context, op, p string, o object, b *endpoints.Becoming) (*upload, error) {
+	u, err := s.claim(ctx, op, p, o, b)
+	if !hasCode(err, "PreconditionFailed") {
+		return u, err
+	}
+	if err := s.remove(ctx, op, p, o); err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	return s.claim(ctx, op, p, o, b)
 }
 
 // keep remembers an upload for its next range. What is decided about it, its
@@ -240,7 +250,11 @@ func (s *Storage) findUpload(ctx context.Context, op, p string, o object, b *end
 	h, err := s.head(ctx, o, o.key)
 	if isGone(err) {
 		// A range may be the first one that is written.
-		return s.claim(ctx, op, p, o, b)
+		u, err = s.claim(ctx, op, p, o, b)
+		if !hasCode(err, "PreconditionFailed", "ConditionalRequestConflict") {
+			return u, err
+		}
+		h, err = s.head(ctx, o, o.key) // somebody else's was
 	}
 	if err != nil {
 		return nil, err

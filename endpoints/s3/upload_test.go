@@ -15,16 +15,46 @@ const (
 func TestPartsOfAnySize(t *testing.T) {
 	for _, size := range []int64{0, 1, 5 * mib, 300 * mib, 48 << 30, 49 << 30, 1 * tib, 5 * tib} {
 		u := newUpload("id", "key", size)
-		if u.unit < leastPart || u.unit > copyLimit || int64(u.part) < u.unit {
-			t.Errorf("%d bytes: units of %d and parts of %d", size, u.unit, u.part)
+		if u.unit < leastPart || u.unit > copyLimit {
+			t.Errorf("%d bytes: units of %d", size, u.unit)
 		}
 		if size > 0 && u.number(size-1) > mostParts {
 			t.Errorf("%d bytes: the last part has the number %d", size, u.number(size-1))
 		}
-		for off := int64(0); off < size && size <= 49<<30; off += int64(u.part) {
-			if off > 0 && u.number(off) <= u.number(off-int64(u.part)) {
-				t.Fatalf("%d bytes: the part at %d has the number of the one before", size, off)
+	}
+}
+
+// Ranges that are long enough make parts that are, and no two of one number.
+func TestCutsOfRanges(t *testing.T) {
+	for _, whole := range []int64{20 * mib, 300 * mib, 49<<30 + 12345, 5 * tib} {
+		u := newUpload("id", "key", whole)
+		for _, length := range []int64{u.unit, u.unit + 1, 8*mib + 1, 9 * mib, 10 * mib, 16*mib + 1, 48*mib + 3, 3*u.unit + 1, 256 * mib, 1 << 30} {
+			if length < u.unit {
+				continue
 			}
+			c, off, last := newCut(length, u.unit), int64(12345), int32(0)
+			for end := off + length; off < end; c.sent++ {
+				n := c.next()
+				if n < u.unit || n > max(2*u.unit, 2*partSize) {
+					t.Fatalf("a range of %d of a file of %d: a part of %d", length, whole, n)
+				}
+				if u.number(off) <= last {
+					t.Fatalf("a range of %d of a file of %d: two parts have the number %d", length, whole, last)
+				}
+				last = u.number(off)
+				off += n
+				if off > end {
+					t.Fatalf("a range of %d of a file of %d: the parts are longer than it", length, whole)
+				}
+			}
+			if c.sent != c.parts {
+				t.Errorf("a range of %d: %d parts of %d", length, c.sent, c.parts)
+			}
+		}
+	}
+	for _, length := range []int64{-1, 0, 1} {
+		if n := newCut(length, leastPart).next(); n < 1 || n > partSize {
+			t.Errorf("a range of %d: a part of %d", length, n)
 		}
 	}
 }

@@ -44,6 +44,7 @@ type writer struct {
 	ended bool
 
 	off  int64 // in the file, of the first byte in buf
+	cut  cut   // how the bytes make parts
 	buf  []byte
 	lent *[partSize]byte // what buf is of, when it was lent
 	up   *upload         // nil while all of it may yet go in one request
@@ -76,6 +77,11 @@ func (w *writer) open(op string) error {
 			return err
 		}
 	}
+	whole := max(o.Size, 0)
+	if b != nil {
+		whole = b.Size
+	}
+	w.cut = newCut(o.Size, unitOf(whole))
 	if b == nil || b.Size <= AtOnce && o.Offset == 0 && !o.Update {
 		return nil // Commit sends it
 	}
@@ -83,7 +89,7 @@ func (w *writer) open(op string) error {
 	if o.Offset > 0 || o.Update {
 		w.up, err = w.s.findUpload(w.ctx, op, w.path, w.o, b)
 	} else {
-		w.up, err = w.s.claim(w.ctx, op, w.path, w.o, b)
+		w.up, err = w.s.claimAnew(w.ctx, op, w.path, w.o, b)
 	}
 	return err
 }
@@ -127,15 +133,16 @@ func (w *writer) Write(p []byte) (int, error) {
 
 // allocate takes room for what is probably to come.
 func (w *writer) allocate() {
-	switch size := w.opts.Size; {
-	case w.up != nil && w.up.part != partSize:
-		w.buf = make([]byte, 0, w.up.part)
-	case w.up == nil && size >= 0 && size <= AtOnce && w.off == 0:
-		w.buf = make([]byte, 0, max(size, 512)) // more than was promised is a whole file, too
-	default:
-		w.lent = w.s.driver.buffer()
-		w.buf = w.lent[:0]
+	size := w.cut.next()
+	if whole := w.opts.Size; w.up == nil && whole >= 0 && whole <= AtOnce {
+		size = max(whole, 512) // more than was promised is a file, too
 	}
+	if size <= partSize && size > partSize/2 {
+		w.lent = w.s.driver.buffer()
+		w.buf = w.lent[:0:size]
+		return
+	}
+	w.buf = make([]byte, 0, size)
 }
 
 // full makes room: it begins an upload, or sends a part of one.
@@ -159,7 +166,7 @@ func (w *writer) full() error {
 func (w *writer) send() error {
 	if w.slots == nil {
 		// Parts of very large files are so long that one at a time has to do.
-		w.slots = make(chan struct{}, max(1, min(partsAtOnce, partsAtOnce*partSize/w.up.part)))
+		w.slots = make(chan struct{}, max(1, min(partsAtOnce, partsAtOnce*partSize/w.cut.next())))
 	}
 	select {
 	case w.slots <- struct{}{}:
@@ -168,6 +175,7 @@ func (w *writer) send() error {
 	}
 	data, lent, off := w.buf, w.lent, w.off
 	w.off += int64(len(data))
+	w.cut.sent++
 	w.buf, w.lent = nil, nil
 	w.sending.Go(func() {
 		err := w.s.sendPart(w.ctx, w.o, w.up, off, data)
@@ -185,6 +193,28 @@ func (w *writer) send() error {
 		<-w.slots
 	})
 	return nil
+}
+
+// cut divides a range into parts, none of them shorter than unit unless all of
+// it is: the same range is divided in the same way by whoever sends it.
+type cut struct {
+	length int64 // of the range; less than 0 when it is not known
+	parts  int64
+	sent   int64
+}
+
+func newCut(length, unit int64) cut {
+	parts := (length + partSize - 1) / partSize
+	return cut{length: length, parts: max(1, min(parts, length/unit))}
+}
+
+// next is how long the next part is. More than was promised goes in parts of
+// the usual length.
+func (c cut) next() int64 {
+	if c.length < 0 || c.sent >= c.parts {
+		return partSize
+	}
+	return max(1, c.length*(c.sent+1)/c.parts-c.length*c.sent/c.parts)
 }
 
 // Commit returns when the store has confirmed every byte.
