@@ -56,7 +56,7 @@ type crew struct {
 // member is a chunk of a crew.
 type member struct {
 	c     *copier
-	share int
+	share int // of the sessions; below 0 before the first
 
 	// What an attempt before this one did is not this crew's work.
 	files, bytes int64
@@ -108,7 +108,7 @@ func (w *crew) add(c *copier) *member {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.linger.Stop()
-	m := &member{c: c, files: now.files, bytes: now.bytes}
+	m := &member{c: c, share: -1, files: now.files, bytes: now.bytes}
 	w.members = append(w.members, m)
 	if w.stop == nil {
 		w.since = time.Now()
@@ -189,14 +189,14 @@ func (w *crew) share(why string) {
 	for i, m := range w.members {
 		s := m.c.standing()
 		loads[i] = transfer.Load{Left: s.left, Max: s.room}
-		now[i] = m.share
+		now[i] = max(0, m.share)
 	}
 	total := w.gov.Streams()
 	next := transfer.Reshare(now, total, loads)
 	// Fewer first: nowhere are there more than the governor wants for long.
 	for _, fewer := range []bool{true, false} {
 		for i, m := range w.members {
-			if next[i] == m.share || fewer != (next[i] < m.share) {
+			if next[i] == m.share || fewer != (next[i] < m.share || m.share < 0) {
 				continue
 			}
 			m.c.want(next[i], w.reason(why, next[i], m.share, total))
@@ -208,12 +208,14 @@ func (w *crew) share(why string) {
 // reason says why a chunk's sessions change; empty where nobody needs to know.
 func (w *crew) reason(why string, to, from, total int) string {
 	switch {
+	case from < 0: // it begins
+		return ""
 	case why != "" && len(w.members) > 1:
 		return fmt.Sprintf("%s (%d of the %d sessions of the task)", why, to, total)
 	case why != "":
 		return why
 	case from == 0 || to == 0 && len(w.members) > 1:
-		return "" // it begins, or gives way at its end
+		return "" // it has waited, or gives way at its end
 	case len(w.members) > 1:
 		return fmt.Sprintf("%d of the %d sessions of the task, so that its chunks end together", to, total)
 	}

@@ -20,11 +20,16 @@ type Pairs interface {
 // knownFor is how long a record counts: lines and servers change.
 const knownFor = 7 * 24 * time.Hour
 
+// pairPatience is how long a task waits for what is only a hint.
+const pairPatience = 3 * time.Second
+
 // knownPair is what others have learned about a pair of endpoints.
 func (d *Data) knownPair(ctx context.Context, e Ends) []transfer.Known {
 	if d.Pairs == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, pairPatience)
+	defer cancel()
 	known, err := d.Pairs.Known(ctx, e.Source, e.Destination)
 	if err != nil { // it only saves time
 		d.logger().Warn("it is not known what worked between the endpoints", "source", e.Source, "destination", e.Destination, "error", err)
@@ -37,6 +42,8 @@ func (d *Data) learnPair(ctx context.Context, e Ends, k transfer.Known) {
 	if d.Pairs == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, pairPatience)
+	defer cancel()
 	if err := d.Pairs.PutKnown(ctx, e.Source, e.Destination, k, knownFor); err != nil {
 		d.logger().Warn("it could not be recorded what worked between the endpoints", "source", e.Source, "destination", e.Destination, "error", err)
 	}

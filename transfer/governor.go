@@ -289,14 +289,11 @@ func Reshare(shares []int, total int, loads []Load) []int {
 	next := Share(total, loads)
 	var now, then, used, wanted = 0.0, 0.0, 0, 0
 	for i, l := range loads {
-		if shares[i] > l.Max {
+		if shares[i] > l.Max || (shares[i] == 0) != (next[i] == 0) {
 			return next
 		}
 		used += shares[i]
 		wanted += next[i]
-		if (shares[i] == 0) != (next[i] == 0) {
-			continue // waiting for its turn
-		}
 		if next[i] > 0 {
 			now = max(now, l.Left/float64(shares[i]))
 			then = max(then, l.Left/float64(next[i]))

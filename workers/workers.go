@@ -44,6 +44,7 @@ type Config struct {
 	Endpoints    endpoints.Opener        // data and site
 	Leases       activities.Leases       // data and site
 	Capabilities activities.Capabilities // data and site; nil: each task finds out for itself
+	Pairs        activities.Pairs        // data and site; nil: no task starts from what another has found
 	Records      activities.Records      // control
 	Notifier     activities.Notifier     // control; nil: nobody is told
 	Waiters      activities.Waiters      // control; nil: tasks that wait for a credential look by trying
@@ -178,7 +179,7 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 
 	p := &Process{log: c.Log, stopping: make(chan struct{}), failed: make(chan error, len(roles))}
 	data := &activities.Data{
-		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities,
+		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities, Pairs: c.Pairs,
 		Identity: c.Identity, Site: c.Site, Stopping: p.stopping,
 	}
 	for _, r := range roles {

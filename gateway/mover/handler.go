@@ -26,7 +26,8 @@ type Config struct {
 	Leases    activities.Leases
 	Tasks     Tasks
 	Endpoints Resolver
-	Vault     Vault // nil: nobody can activate anything here
+	Pairs     activities.Pairs // nil: nothing is remembered
+	Vault     Vault            // nil: nobody can activate anything here
 
 	// Mover says whether a DN is that of a host that moves data. Nil: none is.
 	Mover func(dn string) bool
@@ -46,7 +47,7 @@ type Handler struct {
 	puts atomic.Int64 // bytes of blobs that are arriving
 
 	mu    sync.Mutex
-	known map[transfer.TaskID]seen
+	tasks map[transfer.TaskID]seen
 }
 
 // seen is a task as it was at a time.
@@ -60,7 +61,7 @@ func NewHandler(c Config) *Handler {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{Config: c, mux: http.NewServeMux(), known: map[transfer.TaskID]seen{}}
+	h := &Handler{Config: c, mux: http.NewServeMux(), tasks: map[transfer.TaskID]seen{}}
 	for pattern, do := range map[string]func(w http.ResponseWriter, r *http.Request, who reach) (any, error){
 		"GET " + pathStore:       h.store,
 		"GET " + pathBlob:        h.getBlob,
@@ -71,6 +72,8 @@ func NewHandler(c Config) *Handler {
 		"POST " + pathRenew:      h.renew,
 		"POST " + pathRelease:    h.release,
 		"GET " + pathEndpoint:    h.endpoint,
+		"GET " + pathPairs:       h.known,
+		"POST " + pathPairs:      h.putKnown,
 		"POST " + pathCredential: h.credential,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -164,7 +167,7 @@ const (
 func (h *Handler) task(ctx context.Context, id transfer.TaskID) (Task, error) {
 	now := time.Now()
 	h.mu.Lock()
-	s, ok := h.known[id]
+	s, ok := h.tasks[id]
 	h.mu.Unlock()
 	if ok && now.Sub(s.at) < knownFor {
 		return s.task, nil
@@ -175,10 +178,10 @@ func (h *Handler) task(ctx context.Context, id transfer.TaskID) (Task, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.known) >= mostKnown {
-		clear(h.known)
+	if len(h.tasks) >= mostKnown {
+		clear(h.tasks)
 	}
-	h.known[id] = seen{t, now}
+	h.tasks[id] = seen{t, now}
 	return t, nil
 }
 

@@ -37,6 +37,7 @@ const (
 	pathRenew      = Prefix + "renew"      // POST activities.Lease
 	pathRelease    = Prefix + "release"    // POST activities.Lease
 	pathEndpoint   = Prefix + "endpoint"   // GET with ?name=: endpoints.Record
+	pathPairs      = Prefix + "pairs"      // GET with ?source= and ?destination=: []transfer.Known; POST knownMessage
 	pathCredential = Prefix + "credential" // POST credentialRequest: credentialReply
 )
 

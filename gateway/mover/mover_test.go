@@ -33,6 +33,7 @@ type site struct {
 	leases *storetest.Memory
 	tasks  *tasks
 	vault  *vault
+	pairs  *pairs
 	fail   atomic.Int32 // so many requests are not answered
 
 	server *httptest.Server
@@ -49,13 +50,13 @@ const (
 func newSite(t *testing.T, peer api.Peer, now func() time.Time) *site {
 	t.Helper()
 	s := &site{
-		blobs: blob.NewMemory(), leases: storetest.NewMemory(now), vault: &vault{}, peer: peer,
+		blobs: blob.NewMemory(), leases: storetest.NewMemory(now), vault: &vault{}, pairs: &pairs{}, peer: peer,
 		tasks: &tasks{known: map[transfer.TaskID]mover.Task{
 			taskID: {Key: taskID, Owner: "ann", Endpoints: []string{"file://laptop.x", fullName}},
 		}},
 	}
 	h := mover.NewHandler(mover.Config{
-		Blobs: s.blobs, Leases: s.leases, Tasks: s.tasks, Vault: s.vault, Endpoints: records{},
+		Blobs: s.blobs, Leases: s.leases, Tasks: s.tasks, Pairs: s.pairs, Vault: s.vault, Endpoints: records{},
 		Mover: func(dn string) bool { return dn == moverDN },
 	})
 	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -88,6 +88,7 @@ func everywhere(t *testing.T, fresh func(*testing.T) place) {
 		"BlobsAreBound":      testBlobsAreBound,
 		"NewerIsRefused":     testNewerIsRefused,
 		"Capabilities":       testCapabilities,
+		"Pairs":              testPairs,
 		"Conditions":         testConditions,
 		"Rations":            testRations,
 		"LeasesLeaveNothing": testLeasesLeaveNothing,

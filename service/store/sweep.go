@@ -30,6 +30,7 @@ func (s *Store) Sweep(ctx context.Context) (rows int64, err error) {
 			{`DELETE FROM credentials WHERE expires <= ?`, now},
 			{`DELETE FROM delegations WHERE expires <= ?`, now},
 			{`DELETE FROM capabilities WHERE expires <= ?`, now},
+			{`DELETE FROM pairs WHERE expires <= ?`, now},
 			{`DELETE FROM down WHERE expires <= ?`, now},
 			{`DELETE FROM rations WHERE until < ?`, now.Add(-time.Hour)},
 			{`DELETE FROM waiters WHERE since < ?`, now.Add(-waitersKept)},

@@ -138,7 +138,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		defer kept.Close()
 		go kept.KeepSwept(ctx, logger)
 		opener.UseVault(state.sealed)
-		conf.Blobs, conf.Records, conf.Leases, conf.Waiters, conf.Capabilities = state.blobs, kept, kept, kept, kept
+		conf.Blobs, conf.Records, conf.Leases, conf.Waiters, conf.Capabilities, conf.Pairs = state.blobs, kept, kept, kept, kept, kept
 		if conf.Notifier, err = newNotifier(c, namespace, kept, logger); err != nil {
 			return err
 		}
