@@ -22,7 +22,7 @@ func histories(t *testing.T) map[string]*historypb.History {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 9 {
+	if len(files) < 10 {
 		t.Fatalf("only %d histories in testdata: go test ./integration/service -update", len(files))
 	}
 	all := make(map[string]*historypb.History)
