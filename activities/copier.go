@@ -62,6 +62,7 @@ type copier struct {
 	blocked   *transfer.Fault
 	dataBlock bool
 	fatal     error
+	drained   error            // an endpoint is out of use: again when it is not
 	upsetBy   *FailedFile      // of a range: why the whole file is to be looked at
 	again     *transfer.Ranged // of a join: the generation that is to be copied
 
@@ -146,6 +147,7 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 			return err
 		}
 	}
+	c.parts = c.parts.paced(c.ends, time.Now())
 	if err := c.d.lasts(c.ends); err != nil {
 		return err
 	}
@@ -232,6 +234,9 @@ func (c *copier) move(ctx context.Context) {
 		loop = c.sendLoop
 	}
 	var chores sync.WaitGroup
+	drains, endDrains := context.WithCancel(ctx)
+	defer endDrains()
+	go c.watchDrains(drains)
 	for range helpers {
 		chores.Go(func() { c.help(ctx) })
 	}
@@ -325,6 +330,10 @@ func (c *copier) block(err error) {
 }
 
 func (c *copier) blockLocked(err error) {
+	if isDrained(err) {
+		c.drainLocked(err)
+		return
+	}
 	if c.blocked == nil && !c.yielded && c.fatal == nil {
 		f := toFault(err, "", time.Now().UTC())
 		c.blocked = &f

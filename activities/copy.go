@@ -191,6 +191,9 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 		if err := c.close(ctx); err != nil {
 			return CopyResult{}, err
 		}
+		if c.drained != nil && !c.led.Complete {
+			return CopyResult{}, c.drained
+		}
 	}
 	res := c.result()
 	if res.BlockedData {

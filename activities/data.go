@@ -21,11 +21,15 @@ type Data struct {
 	// Capabilities may be nil: each task finds out for itself.
 	Capabilities Capabilities
 	// Pairs may be nil: each task starts from what is known in general.
-	Pairs    Pairs
+	Pairs Pairs
+	// Rations may be nil: then no endpoint limits its bytes.
+	Rations  endpoints.Rations
 	Identity string          // of this worker process, for leases and logs
 	Site     string          // the host whose bound endpoints this worker reaches; may be empty
 	Stopping <-chan struct{} // closed when the worker drains: copies yield
 	Log      *slog.Logger    // nil is the default logger
+
+	paces paces // of endpoints with a limited rate
 
 	// What tests have smaller. Zero is the default.
 	parts partSizes

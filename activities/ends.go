@@ -154,7 +154,7 @@ func insist(ctx context.Context, limit time.Duration, fn func() error) error {
 
 // passing says whether a fault may go away by itself within seconds.
 func passing(err error) bool {
-	return (fault.Is(err, fault.Transient) || fault.Is(err, fault.Busy)) && !errors.Is(err, endpoints.ErrDataBlocked)
+	return (fault.Is(err, fault.Transient) || fault.Is(err, fault.Busy)) && !errors.Is(err, endpoints.ErrDataBlocked) && !isDrained(err)
 }
 
 // sleep waits, or returns ctx's error.

@@ -42,7 +42,7 @@ func toTemporal(err error) error {
 	if kind == fault.Busy {
 		// Everybody who is refused now would come back at the same moment.
 		opts.NextRetryDelay = time.Second + rand.N(4*time.Second)
-		if slot := (*noSlot)(nil); errors.As(err, &slot) {
+		if slot := (*noSlot)(nil); errors.As(err, &slot) || isDrained(err) {
 			opts.NextRetryDelay *= 4
 		}
 	}

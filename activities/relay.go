@@ -209,6 +209,9 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 			r.atSource = true
 			return got.err
 		}
+		if !r.c.pay(ctx, int64(len(got.b))) {
+			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
+		}
 		if _, err := out.Write(got.b); err != nil {
 			return err
 		}

@@ -113,7 +113,8 @@ type sendRun struct {
 	turn  turn  // what sort of run it is
 	first *turn // taken already, to be handed out first
 	taken map[int]*flight
-	large int // the file whose parts are being handed out, when it is in taken
+	owed  int64 // bytes handed out and not paid for, see pay
+	large int   // the file whose parts are being handed out, when it is in taken
 
 	ofFile  bool  // the run ended because of one file
 	session error // a fault of the session that came with a file
@@ -138,6 +139,9 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		if !c.hold.mine() {
 			return endpoints.Send{}, false
 		}
+		if !c.pay(r.ctx, r.due()) {
+			return endpoints.Send{}, false
+		}
 		c.mu.Lock()
 		if fl := r.taken[r.large]; fl != nil && len(fl.rest) > 0 && !c.stop && fl.err == nil && !fl.suspect {
 			f, part := c.files[r.large], fl.rest[0]
@@ -155,6 +159,7 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		f, fl := c.files[t.i], &flight{path: c.path(t.i)}
 		if !t.parts {
 			fl.out = 1
+			r.owed = f.Size
 			r.taken[t.i] = fl
 			c.mu.Unlock()
 			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Key: t.i}, true
@@ -166,6 +171,19 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		}
 		c.mu.Unlock()
 	}
+}
+
+// due is what has to be paid for before more is handed out: the next part, and
+// files that went whole, whose sizes were not known before they were taken.
+func (r *sendRun) due() int64 {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	n := r.owed
+	r.owed = 0
+	if fl := r.taken[r.large]; fl != nil && len(fl.rest) > 0 {
+		n += fl.rest[0].Len()
+	}
+	return n
 }
 
 func (r *sendRun) following() (turn, bool) {

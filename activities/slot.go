@@ -14,6 +14,10 @@ import (
 // the places that the endpoint has for tasks.
 const TasksAt = "tasks at "
 
+// OpenAt before the name of an endpoint makes it, in session claims, the
+// sessions that a process has open there, whatever they are for.
+const OpenAt = "open at "
+
 const (
 	// slotChunk stands for the task in its lease, beside those of its chunks.
 	slotChunk = "task"

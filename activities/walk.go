@@ -121,7 +121,7 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 		return err
 	})
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && (ctx.Err() != nil || isDrained(err)):
 		return WalkResult{}, err
 	case err != nil:
 		w.blocked = err

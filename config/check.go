@@ -216,7 +216,7 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 	k.notNegative(key+".limits.sessions", r.Limits.Sessions)
 	k.notNegative(key+".limits.tasks", r.Limits.Tasks)
 	if err := r.Limits.Check(); err != nil {
-		k.complain(key+".limits.windows", "", "%s", err)
+		k.complain(key+".limits", "", "%s", err)
 	}
 	if file, ok := strings.CutPrefix(r.Credential, "file:"); ok {
 		if _, ok := k.config.Credentials[file]; !ok {

@@ -173,7 +173,7 @@ func TestCheck(t *testing.T) {
 		"endpoints: {a: {name: b}}":                             "endpoints.a.name: the endpoint's name is its key",
 		"endpoints: {a: {credential: secret}}":                  `"secret" is not the id of a credential`,
 		"endpoints: {a: {limits: {sessions: -1}}}":              "endpoints.a.limits.sessions: -1 is less than zero",
-		"endpoints: {a: {limits: {windows: [{days: mon}]}}}":    `endpoints.a.limits.windows: window 1: it does not say its rate: write "20MB/s", or "unlimited"`,
+		"endpoints: {a: {limits: {windows: [{days: mon}]}}}":    `endpoints.a.limits: window 1: it does not say its rate: write "20MB/s", or "unlimited"`,
 		"roots: {ann: [home]}":                                  `roots.ann: "home" is not an absolute path`,
 		"credentials: {a: {owners: [x]}}":                       "credentials.a: it wants one of proxy, cert with key, and password_file",
 		"credentials: {a: {proxy: /etc/hostname}}":              "credentials.a.owners: nobody may use it",

@@ -65,3 +65,10 @@ func (e *DrainedError) Error() string {
 	}
 	return text
 }
+
+// Drainer is an Opener that knows what is out of use.
+type Drainer interface {
+	// Drained returns why nothing may be begun at an endpoint; nil when it is
+	// in use.
+	Drained(rec Record) *Drain
+}

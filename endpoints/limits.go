@@ -42,9 +42,15 @@ func (l Limits) Limited() bool {
 	return l.Rate > 0 || slices.ContainsFunc(l.Windows, func(w Window) bool { return w.Rate > 0 })
 }
 
-// Check says what is wrong with the windows; each value was checked when it
-// was read.
+// leastRate is the slowest rate that a limit may have, in bytes per second:
+// what waits for its turn for minutes looks like a server that hangs.
+const leastRate = 100_000
+
+// Check says what is wrong with rates and windows.
 func (l Limits) Check() error {
+	if l.Rate > 0 && l.Rate < leastRate {
+		return fmt.Errorf("a rate is at least %d B/s", leastRate)
+	}
 	for i, w := range l.Windows {
 		if err := w.check(); err != nil {
 			return fmt.Errorf("window %d: %w", i+1, err)
@@ -59,6 +65,8 @@ func (w Window) check() error {
 		return fmt.Errorf("%q is no time zone that is known here: write UTC, or one as Europe/Berlin", w.Zone)
 	case w.Rate == 0:
 		return errors.New(`it does not say its rate: write "20MB/s", or "unlimited"`)
+	case 0 < w.Rate && w.Rate < leastRate:
+		return fmt.Errorf("a rate is at least %d B/s", leastRate)
 	}
 	return nil
 }

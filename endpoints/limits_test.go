@@ -9,7 +9,7 @@ import (
 
 func window(t *testing.T, days, hours, zone string) Window {
 	t.Helper()
-	w := Window{Zone: zone, Rate: 1}
+	w := Window{Zone: zone, Rate: Unlimited}
 	if err := w.Days.UnmarshalText([]byte(days)); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestLimitTexts(t *testing.T) {
 			t.Errorf("days %q are taken", text)
 		}
 	}
-	for what, w := range map[string]Window{"no rate": {}, "no zone": {Zone: "Mars/Base", Rate: 1}, "the host's zone": {Zone: "Local", Rate: 1}} {
+	for what, w := range map[string]Window{"no rate": {}, "no zone": {Zone: "Mars/Base", Rate: 1e6}, "the host's zone": {Zone: "Local", Rate: 1e6}, "a crawl": {Rate: 1}} {
 		if (Limits{Windows: []Window{w}}).Check() == nil {
 			t.Errorf("a window with %s is taken", what)
 		}

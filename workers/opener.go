@@ -30,11 +30,13 @@ const KindPosix = "posix"
 // Opener opens what the configuration and URLs name, for those who may. It is
 // where ids of credentials become credentials, and where the drivers are known.
 type Opener struct {
-	config  atomic.Pointer[config.Config]
-	account string // whom this process runs as: the owner of tasks that name none
-	gridftp *gridftp.Driver
-	drivers map[string]opens
-	now     func() time.Time
+	config atomic.Pointer[config.Config]
+
+	condition atomic.Pointer[endpoints.Condition]
+	account   string // whom this process runs as: the owner of tasks that name none
+	gridftp   *gridftp.Driver
+	drivers   map[string]opens
+	now       func() time.Time
 
 	authorities authorities
 	vault       Vault // nil: nobody activates anything
@@ -144,6 +146,9 @@ func (o *Opener) Open(ctx context.Context, rec endpoints.Record, owner, credenti
 	open, ok := o.drivers[rec.Kind]
 	if !ok {
 		return nil, fault.New(fault.Invalid, "open", rec.Name, fmt.Sprintf("there is no driver for %q among %v", rec.Kind, slices.Sorted(maps.Keys(o.drivers))))
+	}
+	if out := o.Drained(rec); out != nil {
+		return nil, fault.Wrap(fault.Busy, "use", rec.Name, &endpoints.DrainedError{Drain: *out})
 	}
 	if owner == "" {
 		owner = o.account

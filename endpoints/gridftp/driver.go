@@ -66,6 +66,9 @@ func New(c Config) *Driver {
 	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}, gates: map[string]*gate{}}
 }
 
+// Observe sets Config.Changed. It is called before the first Open.
+func (d *Driver) Observe(changed func(endpoints.ServerChange)) { d.config.Changed = changed }
+
 // Close ends all sessions, also those in use.
 func (d *Driver) Close() {
 	d.mu.Lock()
