@@ -18,6 +18,7 @@ type bookkeeper struct {
 	writing  chan struct{} // holds one token: who has it may write
 	dirty    bool
 	reserved int   // of the stored ledger
+	ahead    int   // files to reserve at a time; grows when senders have to wait
 	asked    int64 // flushes
 	kept     int64 // flushes that are in the store
 	over     bool
@@ -30,6 +31,10 @@ const flushEvery = time.Second
 func (b *bookkeeper) init(c *copier) {
 	b.c, b.kicked, b.writing = c, make(chan struct{}, 1), make(chan struct{}, 1)
 	b.writing <- struct{}{}
+	b.ahead = minAhead
+	// With the attempt's first ledger, so that its senders do not wait for the
+	// second.
+	c.led.Reserved = max(c.led.Reserved, min(c.outstanding(), len(c.files)))
 }
 
 // keep writes the ledger whenever it has changed or somebody waits for it,
@@ -117,7 +122,7 @@ func (b *bookkeeper) put(ctx context.Context) error {
 		return fault.Wrap(fault.Internal, "encode", "the ledger", err)
 	}
 	err = insist(ctx, patience, func() error {
-		return putLines(ctx, c.d.Blobs, ledgerKey(c.in.Task, c.in.Chunk.ID, c.hold.epoch()), []json.RawMessage{text})
+		return putText(ctx, c.d.Blobs, ledgerKey(c.in.Task, c.in.Chunk.ID, c.hold.epoch()), text)
 	})
 	if err != nil {
 		return err

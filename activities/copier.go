@@ -89,7 +89,7 @@ func newCopier(d *Data, in CopyInput, h *hold) *copier {
 
 // open reads the sheet and the predecessor's ledger.
 func (c *copier) open(ctx context.Context) error {
-	files, err := getLines[transfer.File](ctx, c.d.Blobs, c.in.Chunk.Sheet)
+	files, err := getFiles(ctx, c.d.Blobs, c.in.Chunk.Sheet, c.in.Chunk.Files)
 	if err != nil {
 		return err
 	}

@@ -187,7 +187,9 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 			out.times = append(out.times, t)
 		}
 	}
-	src, err := p.Listed.read(ctx, w.d.Blobs, p.After)
+	folds := w.ends.dst.Caps().FoldsCase
+	asListed := p.asListed() && !folds
+	src, err := p.source(ctx, w.d.Blobs, asListed)
 	if err != nil {
 		return err
 	}
@@ -195,8 +197,7 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 	if err != nil {
 		return err
 	}
-	batch := w.sizes.batch
-	folds := w.ends.dst.Caps().FoldsCase
+	batch := w.sizes.spool.of(p).fit(w.sizes.batch)
 	if !p.Listed.spooled() && !p.Destinies.spooled() || folds {
 		batch = p.Listed.Total + p.Destinies.count() // all of it
 	}
@@ -210,11 +211,16 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 	return joined(src, dst, func(b both) (bool, error) {
 		if batch == 0 {
 			rest := p
+			if asListed {
+				rest.At = src.mark()
+			}
 			out.dirs = append([]pendingDir{rest}, out.dirs...)
 			return false, nil
 		}
 		batch--
-		p.After = b.name
+		if !asListed {
+			p.After = b.name
+		}
 		return true, look.at(ctx, b)
 	})
 }
@@ -236,15 +242,16 @@ func (w *walk) list(ctx context.Context, p *pendingDir) error {
 	w.spools++
 	prefix := fmt.Sprintf("%sspool-%06d", w.prefix, w.spools)
 	w.mu.Unlock()
+	sizes := w.sizes.spool.of(*p)
 	source := make(chan listing, 1)
 	go func() {
-		sp, err := spoolDir(ctx, w.ends.src, p.Source, w.d.Blobs, prefix+"-s", w.sizes.spool)
+		sp, err := spoolDir(ctx, w.ends.src, p.Source, w.d.Blobs, prefix+"-s", sizes)
 		source <- listing{sp, err}
 	}()
 	var there *spool
 	fresh, err := w.make(ctx, *p)
 	if err == nil && !fresh {
-		there, err = spoolDir(ctx, w.ends.dst, p.Dest, w.d.Blobs, prefix+"-d", w.sizes.spool)
+		there, err = spoolDir(ctx, w.ends.dst, p.Dest, w.d.Blobs, prefix+"-d", sizes)
 		if fault.Is(err, fault.NotFound) {
 			err = fault.New(fault.Exists, "copy a directory to", p.Dest, "the name is taken by something else")
 		}
@@ -257,6 +264,17 @@ func (w *walk) list(ctx context.Context, p *pendingDir) error {
 		return err
 	}
 	p.Listed, p.Destinies = got.sp, there
+	if there.count() == 0 {
+		p.Destinies = nil
+	}
+	if p.asListed() && !w.ends.dst.Caps().FoldsCase {
+		return nil
+	}
+	for _, sp := range []*spool{p.Listed, p.Destinies} {
+		if err := sp.merge(ctx, w.d.Blobs, sizes); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

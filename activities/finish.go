@@ -198,7 +198,7 @@ func (f *finisher) chunk(ctx context.Context, chunk string) error {
 	if f.res.Wait = f.tooEarly(led); f.res.Wait > 0 {
 		return nil
 	}
-	files, err := getLines[transfer.File](ctx, f.d.Blobs, led.Sheet)
+	files, err := getFiles(ctx, f.d.Blobs, led.Sheet, int64(led.Files))
 	if err != nil {
 		return err
 	}

@@ -16,9 +16,12 @@ type frontier struct {
 	Again   []int        `json:"again,omitempty"` // earlier items that were not finished
 	Dirs    []pendingDir `json:"dirs,omitempty"`  // to be looked at, last first
 	Spilled []string     `json:"spilled,omitempty"`
-	Pages   []string     `json:"pages,omitempty"` // keys of the files of the unfinished segment
-	Files   int          `json:"files,omitempty"` // in those pages
-	Segment int          `json:"segment"`         // complete ones
+	Pages   []string     `json:"pages,omitempty"`  // keys of the files of the unfinished segment
+	Files   int          `json:"files,omitempty"`  // in those pages
+	Weight  int          `json:"weight,omitempty"` // of those, see weigh
+	Segment int          `json:"segment"`          // complete ones
+
+	weight int // of Dirs, in bytes
 }
 
 // pendingDir is a directory to be looked at.
@@ -35,7 +38,11 @@ type pendingDir struct {
 	Listed    *spool `json:"l,omitempty"`
 	Destinies *spool `json:"t,omitempty"` // the destination's listing
 	After     string `json:"a,omitempty"` // last name handled
+	At        *mark  `json:"i,omitempty"` // where Listed goes on, when it is read as it was listed: instead of After
 }
+
+// weigh is how much memory a directory takes, in bytes.
+func (p pendingDir) weigh() int { return 200 + len(p.Source) + len(p.Dest) }
 
 // packed returns the directory with names that JSON can carry.
 func (p pendingDir) packed() pendingDir { return p.mapNames(transfer.PackName) }
@@ -53,15 +60,17 @@ func (p pendingDir) mapNames(f func(string) string) pendingDir {
 	return p
 }
 
-// maxPending is how many directories a walk keeps in memory. One directory
-// may hold a million others.
-const maxPending = 50_000
+// pendingSizes say how many directories a walk keeps in memory, and how many
+// bytes those may take. One directory may hold a million others.
+type pendingSizes struct{ dirs, bytes int }
+
+var maxPending = pendingSizes{dirs: 20_000, bytes: 16 << 20}
 
 // push adds directories; the older half goes to the blob store when there are
 // too many.
-func (f *frontier) push(ctx context.Context, blobs blob.Store, prefix string, limit int, dirs ...pendingDir) error {
-	f.Dirs = append(f.Dirs, dirs...)
-	for len(f.Dirs) > limit {
+func (f *frontier) push(ctx context.Context, blobs blob.Store, prefix string, limit pendingSizes, dirs ...pendingDir) error {
+	f.add(dirs...)
+	for len(f.Dirs) > limit.dirs || f.weight > limit.bytes && len(f.Dirs) > 1 {
 		n := len(f.Dirs) / 2
 		key := fmt.Sprintf("%spending-%06d", prefix, len(f.Spilled))
 		packed := make([]pendingDir, n)
@@ -72,9 +81,18 @@ func (f *frontier) push(ctx context.Context, blobs blob.Store, prefix string, li
 			return err
 		}
 		f.Spilled = append(f.Spilled, key)
-		f.Dirs = append([]pendingDir(nil), f.Dirs[n:]...)
+		rest := f.Dirs[n:]
+		f.Dirs, f.weight = nil, 0
+		f.add(rest...)
 	}
 	return nil
+}
+
+func (f *frontier) add(dirs ...pendingDir) {
+	f.Dirs = append(f.Dirs, dirs...)
+	for i := range dirs {
+		f.weight += dirs[i].weigh()
+	}
 }
 
 // pop takes the directory that was pushed last.
@@ -86,7 +104,7 @@ func (f *frontier) pop(ctx context.Context, blobs blob.Store) (p pendingDir, ok 
 			return pendingDir{}, false, err
 		}
 		for _, p := range dirs {
-			f.Dirs = append(f.Dirs, p.unpacked())
+			f.add(p.unpacked())
 		}
 		f.Spilled = f.Spilled[:last]
 	}
@@ -95,6 +113,7 @@ func (f *frontier) pop(ctx context.Context, blobs blob.Store) (p pendingDir, ok 
 		return pendingDir{}, false, nil
 	}
 	p, f.Dirs = f.Dirs[last], f.Dirs[:last]
+	f.weight -= p.weigh()
 	return p, true, nil
 }
 
@@ -122,6 +141,7 @@ func loadFrontier(ctx context.Context, blobs blob.Store, key string) (*frontier,
 	}
 	for i, p := range f.Dirs {
 		f.Dirs[i] = p.unpacked()
+		f.weight += f.Dirs[i].weigh()
 	}
 	return &f, nil
 }

@@ -132,21 +132,22 @@ func (c *copier) sums(ctx context.Context, source string, a *arrival) error {
 		sum string
 		err error
 	}
+	src := answer{sum: a.sourceSum}
 	fromSource := make(chan answer, 1)
-	go func() {
-		if a.sourceSum != "" {
-			fromSource <- answer{a.sourceSum, nil}
-			return
-		}
-		sum, err := checksum(ctx, c.ends.src, source, a.alg)
-		fromSource <- answer{sum, err}
-	}()
+	if a.sourceSum == "" {
+		go func() {
+			sum, err := checksum(ctx, c.ends.src, source, a.alg)
+			fromSource <- answer{sum, err}
+		}()
+	}
 	var destErr error
 	destSum := a.destSum
 	if destSum == "" {
 		destSum, destErr = checksum(ctx, c.ends.dst, a.path, a.alg)
 	}
-	src := <-fromSource
+	if a.sourceSum == "" {
+		src = <-fromSource
+	}
 	for _, err := range []error{src.err, destErr} {
 		switch {
 		case fault.Is(err, fault.Unsupported):

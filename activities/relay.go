@@ -15,10 +15,7 @@ import (
 
 // relayLoop moves one file after the other through this process, streaming.
 func (c *copier) relayLoop(ctx context.Context, s *sender) {
-	bufs := make([][]byte, relayBlocks)
-	for i := range bufs {
-		bufs[i] = make([]byte, relayBlock)
-	}
+	bufs := &buffers{}
 	for !c.dismiss(s) {
 		t, ok := c.take()
 		if !ok {
@@ -53,11 +50,34 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 }
 
 // A relay reads blocks of this many bytes, and so many of them ahead of what it
-// writes.
+// writes. A file of relaySmall or less is read before it is written: handing
+// it from one goroutine to another would cost more than waiting does.
 const (
 	relayBlock  = 1 << 20
 	relayBlocks = 3
+	relaySmall  = 64 << 10
 )
+
+// buffers are one sender's. They are made when they are first needed: most
+// files are small, and a worker may have a hundred senders.
+type buffers struct {
+	small []byte
+	large [][]byte
+}
+
+func (b *buffers) forSmall(n int64) []byte {
+	if n > int64(cap(b.small)) {
+		b.small = make([]byte, min(max(2*n, 4<<10), relaySmall))
+	}
+	return b.small[:n]
+}
+
+func (b *buffers) forLarge() [][]byte {
+	for len(b.large) < relayBlocks {
+		b.large = append(b.large, make([]byte, relayBlock))
+	}
+	return b.large
+}
 
 // relay moves one file.
 type relay struct {
@@ -65,7 +85,7 @@ type relay struct {
 	i        int
 	f        transfer.File
 	path     string
-	bufs     [][]byte
+	bufs     *buffers
 	alg      string
 	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
 	atSource bool      // whose error move has returned
@@ -153,10 +173,43 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) err
 	if err != nil {
 		return err
 	}
-	if err := r.stream(ctx, in, out, part.Len()); err != nil {
+	stream := r.stream
+	if part.Len() <= relaySmall {
+		stream = r.whole
+	}
+	if err := stream(ctx, in, out, part.Len()); err != nil {
 		return errors.Join(err, abort(out))
 	}
 	return out.Commit()
+}
+
+// read fills b from the source.
+func (r *relay) read(ctx context.Context, in io.Reader, b []byte) error {
+	_, err := io.ReadFull(in, b)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil && r.hash != nil {
+		r.hash.Write(b)
+	}
+	return err
+}
+
+// whole moves n bytes at once.
+func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
+	b := r.bufs.forSmall(n)
+	if err := r.read(ctx, in, b); err != nil {
+		r.atSource = true
+		return err
+	}
+	if n == 0 {
+		return nil
+	}
+	_, err := out.Write(b)
+	return err
 }
 
 // stream moves n bytes. Reading and hashing go on while earlier bytes are
@@ -166,9 +219,10 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 		b   []byte
 		err error
 	}
-	full := make(chan block, len(r.bufs))
-	free := make(chan []byte, len(r.bufs))
-	for _, b := range r.bufs {
+	bufs := r.bufs.forLarge()
+	full := make(chan block, len(bufs))
+	free := make(chan []byte, len(bufs))
+	for _, b := range bufs {
 		free <- b
 	}
 	stopped := make(chan struct{})
@@ -182,16 +236,7 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 				return
 			}
 			b = b[:min(left, relayBlock)]
-			_, err := io.ReadFull(in, b)
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
-			}
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err == nil && r.hash != nil {
-				r.hash.Write(b)
-			}
+			err := r.read(ctx, in, b)
 			full <- block{b, err}
 			if err != nil {
 				return

@@ -205,15 +205,31 @@ func (c *copier) chore(fn func(context.Context)) {
 // given to a server, before it is. It is false when the attempt ends instead.
 // The caller holds mu.
 func (c *copier) reserve(i int) bool {
-	ahead := max(256, 2*c.tuning.Concurrency*c.tuning.Pipelining)
-	if i+ahead/2 >= c.led.Reserved {
+	ahead := max(c.book.ahead, c.outstanding())
+	if i+ahead/2 >= c.led.Reserved && c.led.Reserved < len(c.files) {
 		c.led.Reserved = min(len(c.files), max(c.led.Reserved, i+1)+ahead)
 		c.book.kick()
+	}
+	if i >= c.book.reserved {
+		// The files go faster than the ledger is written.
+		c.book.ahead = min(2*c.book.ahead, maxAhead)
 	}
 	for i >= c.book.reserved && !c.stop {
 		c.changed.Wait()
 	}
 	return !c.stop
+}
+
+// How many files are reserved ahead of their turn. Each of them is a suspect
+// when the worker is lost, and until then spares its sender a wait.
+const (
+	minAhead = 256
+	maxAhead = 4096
+)
+
+// outstanding is twice what the tuning has under way. The caller holds mu.
+func (c *copier) outstanding() int {
+	return max(minAhead, 2*c.tuning.Concurrency*c.tuning.Pipelining)
 }
 
 // path is where file i is written in this attempt. The caller holds mu.

@@ -45,7 +45,9 @@ type WalkResult struct {
 type walkSizes struct {
 	step    time.Duration // nothing new is begun after this long
 	segment int           // files that are sorted as a whole
-	pending int           // directories in memory
+	names   int           // bytes that those files may take in memory
+	cuts    int           // segments after which nothing new is begun either; 0 is any number
+	pending pendingSizes  // directories in memory
 	batch   int           // entries of a spooled directory between two looks at the clock
 	page    int           // lines of one list
 	workers int           // directories at once
@@ -53,7 +55,8 @@ type walkSizes struct {
 }
 
 var defaultWalkSizes = walkSizes{
-	step: 25 * time.Second, segment: transfer.SegmentLimit, pending: maxPending, batch: 20_000, page: 20_000, workers: 8, spool: defaultSpoolSizes,
+	step: 25 * time.Second, segment: transfer.SegmentLimit, names: 48 << 20, cuts: 1, pending: maxPending,
+	batch: 20_000, page: 20_000, workers: 8, spool: defaultSpoolSizes,
 }
 
 // WalkStep lists part of the source, compares it with the destination, makes
@@ -83,6 +86,8 @@ type walk struct {
 	res      WalkResult
 	faults   faultList
 	files    []transfer.File // of the unfinished segment, found by this step
+	weight   int             // of files
+	cuts     int             // segments that this step has completed
 	extras   *lister[extraName]
 	dirs     *lister[dirTimes]
 	results  *lister[transfer.Result]
@@ -263,7 +268,7 @@ func (w *walk) settle(ctx context.Context, j job, out *findings, err error) {
 			w.f.Again = append(w.f.Again, j.item)
 			return
 		}
-		w.f.Dirs = append(w.f.Dirs, j.dir)
+		w.f.add(j.dir)
 		return
 	}
 	if err := w.keep(ctx, out); err != nil && w.fatal == nil {
@@ -314,12 +319,28 @@ func (w *walk) keep(ctx context.Context, out *findings) error {
 		return err
 	}
 	w.files = append(w.files, out.files...)
-	for w.f.Files+len(w.files) >= w.sizes.segment {
+	w.weight += weigh(out.files)
+	for w.f.Files+len(w.files) >= w.sizes.segment || w.sizes.names > 0 && w.f.Weight+w.weight >= w.sizes.names {
 		if err := w.cut(ctx); err != nil {
 			return err
 		}
 	}
+	if w.sizes.cuts > 0 && w.cuts >= w.sizes.cuts {
+		// What was found is worth more in the hands of those who copy, and a
+		// step's result has to fit a history.
+		w.stop = true
+	}
 	return nil
+}
+
+// weigh is how much memory files take, in bytes.
+func weigh(files []transfer.File) int {
+	const each = 128 // transfer.File itself
+	n := each * len(files)
+	for i := range files {
+		n += len(files[i].Source) + len(files[i].Dest) + len(files[i].Link)
+	}
+	return n
 }
 
 // finish ends the step: the last segment when all was looked at, the frontier
@@ -360,31 +381,49 @@ func (w *walk) store(ctx context.Context) error {
 	}
 	if len(w.files) > 0 {
 		key := w.prefix + "files"
-		if err := putLines(ctx, w.d.Blobs, key, w.files); err != nil {
+		if err := putFiles(ctx, w.d.Blobs, key, w.files); err != nil {
 			return err
 		}
 		w.f.Pages = append(w.f.Pages, key)
 		w.f.Files += len(w.files)
+		w.f.Weight += w.weight
 	}
 	w.f.Step++
 	w.res.Cursor = w.prefix + "frontier"
 	return w.f.store(ctx, w.d.Blobs, w.res.Cursor)
 }
 
+// fitting is how many of the files make a segment: one at least.
+func (w *walk) fitting(files []transfer.File) int {
+	n := min(len(files), w.sizes.segment)
+	if w.sizes.names == 0 {
+		return n
+	}
+	weight := 0
+	for i := range n {
+		if weight += weigh(files[i : i+1]); weight > w.sizes.names {
+			return max(i, 1)
+		}
+	}
+	return n
+}
+
 // cut makes chunks of a segment.
 func (w *walk) cut(ctx context.Context) error {
 	var files []transfer.File
 	for _, key := range w.f.Pages {
-		page, err := getLines[transfer.File](ctx, w.d.Blobs, key)
+		page, err := getFiles(ctx, w.d.Blobs, key, int64(w.f.Files))
 		if err != nil {
 			return err
 		}
 		files = append(files, page...)
 	}
 	files = append(files, w.files...)
-	n := min(len(files), w.sizes.segment)
+	n := w.fitting(files)
 	w.files = append([]transfer.File(nil), files[n:]...)
-	w.f.Pages, w.f.Files = nil, 0
+	w.weight = weigh(w.files)
+	w.f.Pages, w.f.Files, w.f.Weight = nil, 0, 0
+	w.cuts++
 	files = files[:n]
 	transfer.Sort(files)
 	at := w.in.Probe.Setting()
@@ -393,7 +432,7 @@ func (w *walk) cut(ctx context.Context) error {
 	for i, piece := range transfer.Cut(files, cut) {
 		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
 		key := sheetKey(w.in.Task, id, w.run)
-		if err := putLines(ctx, w.d.Blobs, key, piece.Files); err != nil {
+		if err := putFiles(ctx, w.d.Blobs, key, piece.Files); err != nil {
 			return err
 		}
 		tuned := piece.Stats

@@ -19,7 +19,7 @@ import (
 // tinySizes make a walk spool, spill, cut and step where a real one would
 // with a million times as many names.
 var tinySizes = walkSizes{
-	step: time.Minute, segment: 7, pending: 3, batch: 4, page: 3, workers: 3, spool: spoolSizes{small: 5, block: 2},
+	step: time.Minute, segment: 7, pending: pendingSizes{dirs: 3, bytes: 1 << 20}, batch: 4, page: 3, workers: 3, spool: spoolSizes{small: 5, block: 2, merge: 2},
 }
 
 // sheets returns the files of all chunks.
@@ -518,6 +518,16 @@ func TestSpoolMerges(t *testing.T) {
 		t.Fatalf("spool: %+v, %v", sp, err)
 	}
 	sorted := slices.Sorted(maps.Keys(names))
+	sameAfterAnyName(t, w, sp, sorted)
+	if err := sp.merge(t.Context(), w.blobs, spoolSizes{block: 4, merge: 2}); err != nil || len(sp.Runs) != 2 {
+		t.Fatalf("merged to %d runs: %v", len(sp.Runs), err)
+	}
+	sameAfterAnyName(t, w, sp, sorted)
+}
+
+// sameAfterAnyName reads a spool from each of its names on.
+func sameAfterAnyName(t *testing.T, w *world, sp *spool, sorted []string) {
+	t.Helper()
 	for after := -1; after < len(sorted); after++ {
 		from := ""
 		if after >= 0 {
@@ -534,5 +544,76 @@ func TestSpoolMerges(t *testing.T) {
 		if err != nil || !slices.Equal(got, sorted[after+1:]) {
 			t.Fatalf("after %q: %q, %v", from, got, err)
 		}
+	}
+}
+
+// TestSpoolAsListed reads a directory whose names need no order, and stops at
+// every one of them.
+func TestSpoolAsListed(t *testing.T) {
+	w := newWorld(t)
+	const n = 23
+	for i := range n {
+		put(t, w.src, fmt.Sprintf("/d/%02d", i), nil)
+	}
+	sp, err := spoolDir(t.Context(), w.src.Open(), "/d", w.blobs, "tasks/t/spool", spoolSizes{small: 5, block: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for each := 1; each <= n; each++ {
+		got := map[string]bool{}
+		p := pendingDir{Listed: sp}
+		for stops := 0; len(got) < n; stops++ {
+			r, err := p.source(t.Context(), w.blobs, true)
+			if err != nil || !r.ok || stops > n {
+				t.Fatalf("%d at a time: after %d names and %d stops: %v", each, len(got), stops, err)
+			}
+			for range each {
+				if got[r.head.Name] {
+					t.Fatalf("%d at a time: %s comes twice", each, r.head.Name)
+				}
+				got[r.head.Name] = true
+				if err := r.advance(); err != nil {
+					t.Fatal(err)
+				}
+				if !r.ok {
+					break
+				}
+			}
+			if r.ok {
+				p.At = r.mark()
+			}
+		}
+	}
+}
+
+// TestWalkBoundsMemory: a segment is as large as its paths allow, and a step
+// ends with the first one.
+func TestWalkBoundsMemory(t *testing.T) {
+	w := newWorld(t)
+	deep := "/from" + strings.Repeat("/"+strings.Repeat("d", 100), 10)
+	for i := range 40 {
+		put(t, w.src, fmt.Sprintf("%s/%02d", deep, i), []byte("x"))
+		put(t, w.src, fmt.Sprintf("/from/%02d", i), []byte("x"))
+	}
+	sizes := defaultWalkSizes
+	sizes.names, sizes.cuts, sizes.workers = 20_000, 1, 1
+	sizes.spool.bytes, sizes.spool.block = 20_000, 4
+	wk := w.walk(w.request(), sizes)
+	files := w.sheets(wk)
+	if len(files) != 80 || len(slices.Compact(dests(files))) != 80 {
+		t.Fatalf("%d files", len(files))
+	}
+	for _, c := range wk.Chunks {
+		sheet, err := getFiles(w.ctx(), w.blobs, c.Sheet, c.Files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := weigh(sheet); n > sizes.names {
+			t.Errorf("chunk %s takes %d bytes", c.ID, n)
+		}
+	}
+	// 40 long paths are 90 kB.
+	if wk.steps < 4 {
+		t.Errorf("%d steps", wk.steps)
 	}
 }

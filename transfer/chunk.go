@@ -17,6 +17,7 @@ type CutOptions struct {
 	Rate     float64       // expected bytes a second; default 500 MB/s
 	PerFile  time.Duration // expected cost of a file besides its bytes; default 0.5 ms (2,000 files a second)
 	MaxFiles int           // default 5,000
+	MaxNames int           // bytes of paths in a chunk, which a worker has in memory; default 8 MiB
 
 	Ranges    bool  // very large files may be copied in ranges
 	RangeSize int64 // of them, as Policy.RangeSize has it
@@ -35,6 +36,9 @@ func (o CutOptions) withDefaults() CutOptions {
 	}
 	if o.MaxFiles <= 0 {
 		o.MaxFiles = 5_000
+	}
+	if o.MaxNames <= 0 {
+		o.MaxNames = 8 << 20
 	}
 	if o.Sessions <= 0 {
 		o.Sessions = DefaultSessions
@@ -103,27 +107,34 @@ func (o CutOptions) cost(f File) float64 { return o.PerFile.Seconds() + float64(
 
 func (o CutOptions) cutClass(files []File) []Piece {
 	var total float64
+	names := 0
 	for _, f := range files {
 		total += o.cost(f)
+		names += f.names()
 	}
 	target := o.Target.Seconds()
-	parts := max(int(total/target), (len(files)-1)/o.MaxFiles) + 1
+	parts := max(int(total/target), (len(files)-1)/o.MaxFiles, names/o.MaxNames) + 1
 	share := total / float64(parts)
 
 	var pieces []Piece
 	first, work, before := 0, 0.0, 0.0
+	names = 0
 	for i, f := range files {
 		c := o.cost(f)
 		due := before+c/2 > share*float64(len(pieces)+1)
-		if i > first && (due || work+c > target || i-first == o.MaxFiles) {
+		if i > first && (due || work+c > target || i-first == o.MaxFiles || names+f.names() > o.MaxNames) {
 			pieces = append(pieces, newPiece(files[first:i]))
-			first, work = i, 0
+			first, work, names = i, 0, 0
 		}
 		work += c
+		names += f.names()
 		before += c
 	}
 	return append(pieces, newPiece(files[first:]))
 }
+
+// names is how many bytes the paths of a file take.
+func (f File) names() int { return len(f.Source) + len(f.Dest) + len(f.Link) }
 
 // cutRanged makes pieces of files that are large enough for ranges, in front of
 // all others: what takes longest begins first. A file whose checksum may yet
