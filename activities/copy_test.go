@@ -77,8 +77,8 @@ func TestCopyKilledAnywhere(t *testing.T) {
 	})
 }
 
-func killAndRecover(t *testing.T, route transfer.RouteRule, killAt int64) (reached bool) {
-	w := newWorld(t)
+func killAndRecover(t *testing.T, route transfer.RouteRule, killAt int64, opts ...func(src, dst *memory.Options)) (reached bool) {
+	w := newWorld(t, opts...)
 	want := w.mixedTree()
 	req := w.request(func(r *transfer.Request) { r.Route = route })
 	wk := w.walk(req, defaultWalkSizes)

@@ -311,7 +311,7 @@ func (f *finisher) abandon(ctx context.Context, led *ledger, files []transfer.Fi
 		for _, epoch := range led.Epochs {
 			names = append(names, tempPath(files[i], f.in.Task, epoch, caps))
 		}
-		if err := f.remove(ctx, names...); err != nil || led.Ranged != nil || !ownName(files[i], f.in.Options.Atomic) {
+		if err := f.remove(ctx, names...); err != nil || led.Ranged != nil || !ownName(files[i], f.in.Options.Atomic, caps) {
 			return err
 		}
 		if led.given(i) {
@@ -406,7 +406,7 @@ func (f *finisher) lateFiles(ctx context.Context, chunk string, led *ledger, fil
 			return err
 		}
 		if !led.Done.has(i) {
-			if led.Ranged == nil && ownName(file, f.in.Options.Atomic) {
+			if led.Ranged == nil && ownName(file, f.in.Options.Atomic, caps) {
 				return f.removeOurs(ctx, file)
 			}
 			return nil

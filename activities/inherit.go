@@ -56,7 +56,7 @@ func (c *copier) inherit(ctx context.Context) error {
 		f := c.files[i]
 		c.mu.Lock()
 		c.temp.set(i)
-		if ownName(f, c.in.Options.Atomic) {
+		if ownName(f, c.in.Options.Atomic, caps) {
 			c.touched.set(i)
 		}
 		p, isPartial := c.led.Partial[i]

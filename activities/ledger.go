@@ -180,12 +180,13 @@ func (l *ledger) given(i int) bool {
 }
 
 // risky is the size up to which a file that the destination does not have is
-// written under its own name. See docs/design.md, "Names and time guard the bytes".
+// written under its own name, unless it is there as a whole or not at all
+// (Caps.AtOnce). See docs/design.md, "Names and time guard the bytes".
 const risky = 1 << 20
 
 // ownName says that a file may be written under its final name at once.
-func ownName(f transfer.File, atomic bool) bool {
-	return !f.Exists && !atomic && f.Size < risky
+func ownName(f transfer.File, atomic bool, caps endpoints.Caps) bool {
+	return !f.Exists && !atomic && (f.Size < risky || f.Size <= caps.AtOnce)
 }
 
 // tempPath is the temporary name of a file in an attempt.

@@ -163,6 +163,13 @@ func (c *copier) sums(ctx context.Context, source string, a *arrival) error {
 
 // commonAlgorithm is what both ends compute, or else one, or else we.
 func commonAlgorithm(p *pair, shared string) string {
+	if p.dst.Caps().Parts.Most > 0 {
+		// A file on its way can perhaps not be read: what its storage computes
+		// of it is all that is to be had, and the source is ours to read.
+		if alg := endpoints.SharedChecksum(checksums(p.dst), endpoints.Algorithms()); alg != "" && !slices.Contains(checksums(p.dst), shared) {
+			return alg
+		}
+	}
 	for _, alg := range []string{
 		shared,
 		endpoints.SharedChecksum(checksums(p.src), checksums(p.dst)),

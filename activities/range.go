@@ -23,7 +23,7 @@ import (
 // copied one at a time.
 func (w *walk) inRanges() bool {
 	caps := w.ends.dst.Caps()
-	if !w.in.Ranges || w.in.Policy.Name == transfer.PolicyClassic || !caps.Ranges || caps.StreamOnly {
+	if !w.in.Ranges || w.in.Policy.Name == transfer.PolicyClassic || !takesRanges(caps) || caps.StreamOnly {
 		return false
 	}
 	return w.in.Probe.Route.Path != transfer.RouteThirdParty || w.ends.src.Caps().Ranges

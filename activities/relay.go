@@ -165,11 +165,14 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) err
 		return err
 	}
 	defer in.Close()
+	if err := r.describe(in); err != nil {
+		return err
+	}
 	if !c.hold.mine() {
 		return fault.Wrap(fault.Transient, "copy", r.f.Source, errLeaseLost)
 	}
 	r.atSource = false
-	out, err := c.ends.dst.Create(ctx, r.path, endpoints.CreateOptions{Size: part.Len(), Offset: part.Off, Update: update})
+	out, err := c.ends.dst.Create(ctx, r.path, r.creating(part, update))
 	if err != nil {
 		return err
 	}

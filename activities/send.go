@@ -35,7 +35,7 @@ func (c *copier) inParts(i int) bool {
 	if c.in.Chunk.Ranged.IsRange() {
 		return true
 	}
-	if c.files[i].Size < c.parts.from || !c.ends.dst.Caps().Ranges {
+	if c.files[i].Size < c.parts.from || !takesRanges(c.ends.dst.Caps()) {
 		return false
 	}
 	return c.in.Options.Route != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
@@ -50,7 +50,7 @@ func (c *copier) missing(i int) []endpoints.Range {
 		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
 		c.led.Partial[i] = p
 	}
-	return c.whole(i).Subtract(p.Have).Split(c.parts.of(f.Size))
+	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(f.Size), f.Size, c.ends.dst.Caps())
 }
 
 // have notes that a range of file i is where it belongs. The caller holds mu.

@@ -235,7 +235,7 @@ func (c *copier) outstanding() int {
 // path is where file i is written in this attempt. The caller holds mu.
 func (c *copier) path(i int) string {
 	f := c.files[i]
-	if !c.temp.has(i) && ownName(f, c.in.Options.Atomic) && c.in.Chunk.Ranged == nil {
+	if !c.temp.has(i) && ownName(f, c.in.Options.Atomic, c.ends.dst.Caps()) && c.in.Chunk.Ranged == nil {
 		c.touched.set(i)
 		return f.Dest
 	}

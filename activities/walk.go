@@ -132,6 +132,13 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 		w.blocked = err
 	default:
 		defer w.ends.Close()
+		if in.Request.Sync == transfer.SyncModified {
+			for _, e := range []*place{w.ends.src, w.ends.dst} {
+				if l, ok := e.Storage.(endpoints.TimeLister); ok {
+					l.ListTimes()
+				}
+			}
+		}
 		w.collided = collidedItems(in.Request.Items, w.ends.dst.Caps().FoldsCase)
 		w.survey(ctx)
 	}

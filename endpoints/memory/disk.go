@@ -24,6 +24,7 @@ type Options struct {
 	StreamOnly   bool             // as Caps.StreamOnly; also means no ranges
 	Checksums    []string         // algorithms offered; nil is all of endpoints.Algorithms
 	NoThirdParty bool             // Reaches refuses
+	Parts        endpoints.Parts  // as Caps.Parts. Not zero is an object store: files longer than a part are on their way until renamed
 	Server       string           // as Caps.Server
 	Now          func() time.Time // modification times of what is written; nil is time.Now
 }
@@ -45,6 +46,7 @@ type node struct {
 	target   string
 	mode     uint32
 	modTime  time.Time
+	becomes  *endpoints.Becoming // of a file that is on its way to an object store
 }
 
 // NewDisk returns an empty disk.

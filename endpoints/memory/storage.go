@@ -42,12 +42,13 @@ func (s *Storage) Caps() endpoints.Caps {
 		Kind:       "memory",
 		Server:     s.disk.opts.Server,
 		StreamOnly: s.disk.opts.StreamOnly,
-		Ranges:     !s.disk.opts.StreamOnly,
+		Ranges:     !s.disk.opts.StreamOnly && s.disk.opts.Parts.Most == 0,
 		Times:      true,
 		Modes:      true,
 		Links:      true,
 		Checksums:  slices.Clone(s.disk.opts.Checksums),
 		MaxName:    maxName,
+		Parts:      s.disk.opts.Parts,
 	}
 }
 
@@ -148,6 +149,9 @@ func (s *Storage) Open(ctx context.Context, path string, offset, length int64) (
 	if err != nil {
 		return nil, failed(Open, path, err, false)
 	}
+	if n.becomes != nil {
+		return nil, fault.New(fault.Unsupported, string(Open), path, "the file is on its way, and not to be read before it is whole")
+	}
 	return &reader{s: s, ctx: ctx, path: path, node: n, off: offset, left: length}, nil
 }
 
@@ -202,6 +206,10 @@ func (s *Storage) Create(ctx context.Context, path string, opts endpoints.Create
 	if opts.Offset > 0 && s.disk.opts.StreamOnly {
 		return nil, fault.New(fault.Unsupported, string(Create), path, "this disk writes files from their beginning only")
 	}
+	isObject := s.disk.opts.Parts.Most > 0
+	if isObject && (opts.Offset > 0 || opts.Update) && opts.Becomes == nil {
+		return nil, fault.New(fault.Unsupported, string(Create), path, "this disk writes files as a whole")
+	}
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
 	n, parent, name, err := s.disk.resolve(path, !opts.Exclusive)
@@ -219,7 +227,10 @@ func (s *Storage) Create(ctx context.Context, path string, opts endpoints.Create
 		s.disk.used -= int64(len(n.data))
 		n.data, n.modTime = nil, s.disk.opts.Now().UTC()
 	}
-	return &writer{s: s, ctx: ctx, path: path, node: n, off: opts.Offset}, nil
+	if isObject && opts.Becomes != nil && opts.Becomes.Size > s.disk.opts.Parts.Least {
+		n.becomes = opts.Becomes
+	}
+	return &writer{s: s, ctx: ctx, path: path, node: n, off: opts.Offset, from: opts.Offset}, nil
 }
 
 type writer struct {
@@ -228,6 +239,7 @@ type writer struct {
 	path  string
 	node  *node
 	off   int64
+	from  int64 // where it began
 	ended bool
 }
 
@@ -274,6 +286,12 @@ func (w *writer) Commit() error {
 		return fault.Wrap(fault.Internal, string(Commit), w.path, errEnded)
 	}
 	w.ended = true
+	w.s.disk.mu.RLock()
+	b := w.node.becomes
+	w.s.disk.mu.RUnlock()
+	if b != nil && w.off < b.Size && w.off-w.from < w.s.disk.opts.Parts.Unit(b.Size) {
+		return fault.New(fault.Invalid, string(Commit), w.path, "the part is too short")
+	}
 	return w.s.live(w.ctx, Commit, w.path, w.off)
 }
 
@@ -340,6 +358,12 @@ func (s *Storage) Rename(ctx context.Context, from, to string) error {
 		return failed(Rename, to, syscall.ENOTEMPTY, true)
 	case n.holds(toParent):
 		return failed(Rename, to, syscall.EINVAL, true)
+	}
+	if n.becomes != nil && to == n.becomes.Path {
+		if int64(len(n.data)) != n.becomes.Size {
+			return fault.New(fault.Integrity, string(Rename), from, "the file is not whole")
+		}
+		n.becomes = nil
 	}
 	if old != nil {
 		s.disk.used -= int64(len(old.data))
@@ -415,6 +439,9 @@ func (s *Storage) Checksum(ctx context.Context, path, alg string, offset, length
 	n, err := s.disk.file(path)
 	if err != nil {
 		return "", failed(Checksum, path, err, false)
+	}
+	if n.becomes != nil && (offset != 0 || length >= 0) {
+		return "", fault.New(fault.Unsupported, string(Checksum), path, "of a file on its way only the whole one is known")
 	}
 	data := n.data[min(offset, int64(len(n.data))):]
 	if length >= 0 {

@@ -1,0 +1,59 @@
+package activities
+
+import (
+	"io"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// takesRanges says that a destination takes large files in ranges: into files,
+// or into what becomes one.
+func takesRanges(caps endpoints.Caps) bool { return caps.Ranges || caps.Parts.Most > 0 }
+
+// partsOf cuts what is missing of a file of size bytes into parts that the
+// destination takes. A rest that would be too short goes with the part before.
+func partsOf(missing transfer.RangeSet, part, size int64, caps endpoints.Caps) []endpoints.Range {
+	unit := caps.Parts.Unit(size)
+	all := missing.Split(max(part, unit))
+	out := all[:0]
+	for _, r := range all {
+		if n := len(out); n > 0 && r.Len() < unit && r.End < size && out[n-1].End == r.Off {
+			out[n-1].End = r.End
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// creating is how a part of the file is written in this attempt.
+func (r *relay) creating(part endpoints.Range, update bool) endpoints.CreateOptions {
+	opts := endpoints.CreateOptions{Size: part.Len(), Offset: part.Off, Update: update}
+	if r.c.in.Options.PreserveTime {
+		opts.ModTime = r.f.ModTime
+	}
+	if r.path != r.f.Dest {
+		opts.Becomes = &endpoints.Becoming{Path: r.f.Dest, Size: r.f.Size, ModTime: opts.ModTime}
+	}
+	return opts
+}
+
+// describe takes over what a source tells of the file as it is opened, where
+// its listing has not told the time.
+func (r *relay) describe(in io.Reader) error {
+	d, ok := in.(endpoints.Described)
+	if !ok || !r.f.ModTime.IsZero() {
+		return nil
+	}
+	e := d.Entry()
+	if e.Size != r.f.Size {
+		return fault.New(fault.Integrity, "read", r.f.Source, "the file is not as long as it was when it was listed")
+	}
+	r.f.ModTime = e.ModTime
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.files[r.i].ModTime = e.ModTime
+	return nil
+}

@@ -1,0 +1,74 @@
+package activities
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/memory"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// objectStore makes the destination one that neither renames nor writes in the
+// middle of a file, as those of the S3 protocol.
+func objectStore(_, dst *memory.Options) {
+	dst.Parts = endpoints.Parts{Least: 10 << 10, Most: 100}
+	dst.NoThirdParty = true
+	dst.Checksums = []string{"crc32c"}
+}
+
+// TestCopyToAnObjectStoreKilledAnywhere is TestCopyKilledAnywhere for files that
+// nobody can read, or change, before they are whole.
+func TestCopyToAnObjectStoreKilledAnywhere(t *testing.T) {
+	stride := int64(5)
+	if soaking() {
+		stride = 1
+	}
+	for killAt := int64(1); killAndRecover(t, transfer.RouteRelay, killAt, objectStore); killAt += stride {
+		if t.Failed() {
+			t.Fatalf("killed at step %d", killAt)
+		}
+	}
+}
+
+func TestRangesToAnObjectStore(t *testing.T) {
+	r := newRanged(t, transfer.RouteRelay, objectStore)
+	r.arrived(r.run())
+	if r.copied != 5 {
+		t.Errorf("%d ranges were copied", r.copied)
+	}
+	for killAt := int64(1); killAt < 60; killAt += 7 {
+		r := newRanged(t, transfer.RouteRelay, objectStore)
+		p := r.process(killAt)
+		go r.gated("victim").copy(p.context(t.Context()), r.input(r.file.InRange(3)), nil)
+		<-p.dead
+		r.arrived(r.run())
+		if t.Failed() {
+			t.Fatalf("killed at step %d", killAt)
+		}
+	}
+}
+
+// TestPartsThatAreNotTooShort gives the rest of a range to the part before it,
+// unless it is the end of the file.
+func TestPartsThatAreNotTooShort(t *testing.T) {
+	caps := endpoints.Caps{Parts: endpoints.Parts{Least: 5, Most: 10}}
+	for name, c := range map[string]struct {
+		missing    transfer.RangeSet
+		part, size int64
+		want       []endpoints.Range
+	}{
+		"whole":              {transfer.NewRangeSet(endpoints.Range{End: 22}), 10, 22, []endpoints.Range{{Off: 0, End: 10}, {Off: 10, End: 20}, {Off: 20, End: 22}}},
+		"a range":            {transfer.NewRangeSet(endpoints.Range{End: 22}), 10, 40, []endpoints.Range{{Off: 0, End: 10}, {Off: 10, End: 22}}},
+		"two ranges":         {transfer.NewRangeSet(endpoints.Range{End: 12}, endpoints.Range{Off: 20, End: 40}), 10, 40, []endpoints.Range{{Off: 0, End: 12}, {Off: 20, End: 30}, {Off: 30, End: 40}}},
+		"parts of least":     {transfer.NewRangeSet(endpoints.Range{End: 12}), 3, 40, []endpoints.Range{{Off: 0, End: 5}, {Off: 5, End: 12}}},
+		"few parts of a lot": {transfer.NewRangeSet(endpoints.Range{End: 100}), 10, 1000, []endpoints.Range{{Off: 0, End: 100}}},
+	} {
+		if got := partsOf(c.missing, c.part, c.size, caps); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	if got := partsOf(transfer.NewRangeSet(endpoints.Range{End: 12}), 5, 40, endpoints.Caps{Ranges: true}); len(got) != 3 || got[2].Len() != 2 {
+		t.Errorf("of files that may be changed anywhere: %v", got)
+	}
+}
