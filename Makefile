@@ -20,7 +20,7 @@ export GRIDFERRY_CACHE := $(CACHE)
 FUZZTIME := 5m
 FUZZED = $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -n 1 dirname | sort -u)
 
-.PHONY: demo test check bench soak fuzz build tools
+.PHONY: demo test check bench bench-wan soak fuzz build tools
 
 demo: build
 	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
@@ -38,15 +38,25 @@ check:
 	go run $(WORKFLOWCHECK) -config .workflowcheck.yaml ./workflows/...
 	go test ./internal/imports
 
-# What make bench compares, and how often; README.md has the rest.
-CLASSES := 1000x1KiB 50x1MiB 20x10MiB 1x256MiB
+# What make bench compares, and how often; README.md has the rest, and
+# integration/bench/sets_test.go what the sets are.
+SET := quick
 ROUNDS := 5
+BENCH = GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 24h -run TestPeers ./integration/bench \
+	$(if $(CLASSES),-classes "$(CLASSES)") -rounds $(ROUNDS) $(if $(PEERS),-peers "$(PEERS)") $(if $(VERIFY),-verify $(VERIFY)) \
+	$(if $(PATIENCE),-patience $(PATIENCE)) $(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
 
 bench: tools build
 	@./integration/debian.sh "$(CACHE)" rsync rclone
-	@GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 24h -run TestPeers ./integration/bench \
-		-classes "$(CLASSES)" -rounds $(ROUNDS) $(if $(PEERS),-peers "$(PEERS)") $(if $(VERIFY),-verify $(VERIFY)) \
-		$(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
+	@$(BENCH) -set $(SET)
+
+# The same over a distance: round trip, Mb/s towards each host, lost packets.
+RTT := 50ms
+RATE := 1000
+LOSS := 0
+
+bench-wan: tools build
+	@$(BENCH) -set $(if $(filter quick,$(SET)),wan,$(SET)) -rtt $(RTT) -rate $(RATE) -loss $(LOSS)
 
 soak: tools build fuzz
 	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 2,1,$(patsubst 30m,5h,$(INTEGRATION)))

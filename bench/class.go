@@ -23,7 +23,13 @@ const (
 type Class struct {
 	Files int   `json:"files"`
 	Size  int64 `json:"size"` // of each, in bytes
+	// Each says that the files are not copied as one tree, but one after
+	// another, each by a program that is started anew.
+	Each bool `json:"each,omitempty"`
 }
+
+// each is how a class says so.
+const each = "/each"
 
 // units of sizes, the largest first, so that String chooses the shortest form.
 var units = []struct {
@@ -35,11 +41,14 @@ var units = []struct {
 }
 
 // ParseClass takes a class such as "1000x16KiB": how many files, and the size
-// of each in B, kB, MB, GB, TB, KiB, MiB, GiB or TiB.
+// of each in B, kB, MB, GB, TB, KiB, MiB, GiB or TiB. "100x1B/each" are 100
+// requests of one file.
 func ParseClass(text string) (Class, error) {
+	whole := text
 	bad := func(what string) (Class, error) {
-		return Class{}, fmt.Errorf("%q %s: write how many files of which size, such as 1000x16KiB", text, what)
+		return Class{}, fmt.Errorf("%q %s: write how many files of which size, such as 1000x16KiB", whole, what)
 	}
+	text, one := strings.CutSuffix(text, each)
 	count, size, ok := strings.Cut(text, "x")
 	if !ok {
 		return bad("is no class of files")
@@ -60,7 +69,7 @@ func ParseClass(text string) (Class, error) {
 		if n > MaxBytes/u.bytes/int64(files) {
 			return bad(fmt.Sprintf("is more than %d bytes", int64(MaxBytes)))
 		}
-		return Class{Files: files, Size: n * u.bytes}, nil
+		return Class{Files: files, Size: n * u.bytes, Each: one}, nil
 	}
 	return bad(fmt.Sprintf("has the unit %q, which is not B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", size[len(digits):]))
 }
@@ -69,7 +78,20 @@ func ParseClass(text string) (Class, error) {
 func (c Class) Bytes() int64 { return int64(c.Files) * c.Size }
 
 // String is the form that ParseClass takes.
-func (c Class) String() string { return fmt.Sprintf("%dx%s", c.Files, FormatSize(c.Size)) }
+func (c Class) String() string {
+	text := fmt.Sprintf("%dx%s", c.Files, FormatSize(c.Size))
+	if c.Each {
+		text += each
+	}
+	return text
+}
+
+// Dir is the name of a directory for the class.
+func (c Class) Dir() string { return strings.ReplaceAll(c.String(), "/", "-") }
+
+// Single says that each copy is of one file, which is named, and not of a
+// directory.
+func (c Class) Single() bool { return c.Each || c.Files == 1 }
 
 // FormatSize renders a size exactly, in the largest unit that divides it.
 func FormatSize(n int64) string {

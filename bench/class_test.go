@@ -16,6 +16,8 @@ func TestParseClass(t *testing.T) {
 		"7x0B":       {Files: 7},
 		"2x1500B":    {Files: 2, Size: 1500},
 		"3x5MB":      {Files: 3, Size: 5e6},
+
+		"100x1B/each": {Files: 100, Size: 1, Each: true},
 	} {
 		got, err := bench.ParseClass(text)
 		if err != nil || got != want {
@@ -28,7 +30,7 @@ func TestParseClass(t *testing.T) {
 }
 
 func TestParseClassRefuses(t *testing.T) {
-	for _, text := range []string{"", "1000", "x1KiB", "0x1KiB", "-1x1B", "1x", "1xB", "1x1", "1x1Kb", "1x-1B", "1x1.5GiB", "99999999x1B", "10000000x1TiB", "1x9223372036854775807TiB", "1x1BKiB"} {
+	for _, text := range []string{"", "1000", "x1KiB", "0x1KiB", "-1x1B", "1x", "1xB", "1x1", "1x1Kb", "1x-1B", "1x1.5GiB", "99999999x1B", "10000000x1TiB", "1x9223372036854775807TiB", "1x1BKiB", "1x1B/", "/each", "1x1B/all"} {
 		if c, err := bench.ParseClass(text); err == nil {
 			t.Errorf("%q is %+v", text, c)
 		} else if !strings.Contains(err.Error(), "1000x16KiB") {
@@ -38,7 +40,7 @@ func TestParseClassRefuses(t *testing.T) {
 }
 
 func FuzzParseClass(f *testing.F) {
-	for _, text := range []string{"1000x16KiB", "1x1", "4x256MiB", "0x0B", "1x1xB"} {
+	for _, text := range []string{"1000x16KiB", "1x1", "4x256MiB", "0x0B", "1x1xB", "9x1B/each"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -18,6 +18,11 @@ const (
 	rsync   = "rsync"
 	rclone  = "rclone"
 	cp      = "cp"
+
+	// nullCopy is integration/bench/nullcopy.
+	nullCopy = "nullcopy"
+	// shell runs a get that is piped into a put: how a person relays.
+	shell = "sh"
 )
 
 // A Job is what all contenders do: copy a directory to one that does not exist
@@ -33,6 +38,8 @@ type Job struct {
 	Verify  bool // compare checksums afterwards
 	Encrypt bool // encrypt the data on its way
 	NoDCAU  bool // peers leave data channels unauthenticated
+
+	Route string // of gridferry, as its --route has it; empty is its own choice
 }
 
 // Command returns the arguments for the contender's program, or an error that
@@ -60,6 +67,9 @@ func (c Contender) own(j Job) []string {
 		verify = "checksum"
 	}
 	args := append([]string{"transfer", "--wait", "--verify", verify}, c.Flags...)
+	if j.Route != "" {
+		args = append(args, "--route", j.Route)
+	}
 	if j.Encrypt {
 		args = append(args, "--encrypt")
 	}
@@ -88,6 +98,10 @@ func (c Contender) between(src, dst site, j Job) []string {
 	switch {
 	case c.Program == urlCopy && src.scheme != "" && dst.scheme != "":
 		return c.urlCopy(src, dst, j)
+	case c.Program == nullCopy && src.scheme == "gsiftp" && dst.scheme == "gsiftp":
+		return c.nullCopy(src, dst, j)
+	case c.Program == shell && src.scheme != "" && dst.scheme != "" && j.File != "" && !j.Verify:
+		return c.pipe(src, dst, j)
 	case c.Program == cp && src.local && dst.local && !j.Encrypt:
 		return append(append([]string{"-rT"}, c.Flags...), src.join(j.File), dst.join(j.File))
 	case !ssh || j.Encrypt && src.local && dst.local:
@@ -130,6 +144,31 @@ func (c Contender) urlCopy(src, dst site, j Job) []string {
 		args = append(args, "-r", "-cd")
 	}
 	return append(args, src.url(j.File), dst.url(j.File))
+}
+
+func (c Contender) nullCopy(src, dst site, j Job) []string {
+	args := append([]string(nil), c.Flags...)
+	for _, f := range []struct {
+		name string
+		on   bool
+	}{{"-verify", j.Verify}, {"-encrypt", j.Encrypt}, {"-nodcau", j.NoDCAU}} {
+		if f.on {
+			args = append(args, f.name)
+		}
+	}
+	return append(args, src.url(j.File), dst.url(j.File))
+}
+
+// pipe is one globus-url-copy that writes to another, both with the same flags.
+func (c Contender) pipe(src, dst site, j Job) []string {
+	flags := ""
+	if j.Encrypt {
+		flags += " -dcpriv"
+	}
+	if j.NoDCAU {
+		flags += " -nodcau"
+	}
+	return []string{"-c", fmt.Sprintf(`%[1]s%[2]s "$0" - | %[1]s%[2]s - "$1"`, urlCopy, flags), src.url(j.File), dst.url(j.File)}
 }
 
 // remote is the one of the two that is not here.

@@ -68,10 +68,20 @@ func TestCommand(t *testing.T) {
 		{"rclone", "rclone", []string{"file:///s"}, []string{"sshftp://ada@b:2222/d"}, bench.Job{},
 			`copy --ignore-checksum /s :sftp,host="b",port=2222,user=ada,ssh="ssh -o BatchMode=yes -p 2222 ada@b":/d`},
 		{"rclone and one file", "rclone", []string{"file:///s"}, []string{"file:///d"}, bench.Job{File: "f", Verify: true}, "copyto /s/f /d/f"},
+		{"the null client", "null-2", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Encrypt: true, NoDCAU: true},
+			"-pairs 2 -encrypt -nodcau gsiftp://a/s/ gsiftp://b/d/"},
+		{"the null client verifies", "null", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, File: "f"},
+			"-verify gsiftp://a/s/f gsiftp://b/d/f"},
+		{"the null client has no ssh", "null", []string{"sshftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{}, "!nullcopy cannot copy"},
+		{"a get into a put", "guc-pipe", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f", Encrypt: true, NoDCAU: true},
+			`-c globus-url-copy -dcpriv -nodcau "$0" - | globus-url-copy -dcpriv -nodcau - "$1" gsiftp://a/s/f gsiftp://b/d/f`},
+		{"a pipe is of one file", "guc-pipe", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{}, "!sh cannot copy"},
 		{"cp", "cp", []string{"file://h/x", "file:///s"}, []string{"file:///d"}, bench.Job{}, "-rT /s /d"},
 		{"cp goes nowhere", "cp", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{}, "!cp cannot copy"},
 		{"ours", "gridferry-classic", []string{"lab#dtn:/s", "gsiftp://a/s"}, []string{"file://h/d"}, bench.Job{},
 			"transfer --wait --verify none --tuning classic --recursive lab#dtn:/s/ file://h/d/"},
+		{"ours, through a worker", "gridferry-classic", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Route: "relay"},
+			"transfer --wait --verify none --tuning classic --route relay --recursive gsiftp://a/s/ gsiftp://b/d/"},
 		{"ours, one file", "gridferry-classic", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f", Verify: true, Encrypt: true},
 			"transfer --wait --verify checksum --tuning classic --encrypt gsiftp://a/s/f gsiftp://b/d/f"},
 	} {
@@ -99,7 +109,7 @@ func TestSelect(t *testing.T) {
 		return names
 	}
 	all, err := bench.Select([]string{bench.AllPeers})
-	if err != nil || slices.ContainsFunc(all, bench.Contender.Own) || len(all) < 10 {
+	if err != nil || slices.ContainsFunc(all, func(c bench.Contender) bool { return c.Own() || c.Null }) || len(all) < 10 {
 		t.Errorf("all peers are %v, %v", names(all), err)
 	}
 	some, err := bench.Select([]string{"scp", "guc-fast-p*", "scp", "gridferry-*"})

@@ -16,6 +16,9 @@ type Contender struct {
 	// Many says that the flags are about several files: with one they are the
 	// same as another contender.
 	Many bool `json:"many,omitempty"`
+	// Null says that it is no peer that anybody would use, but the least that
+	// does the work: a yardstick, and never the best of the peers.
+	Null bool `json:"null,omitempty"`
 }
 
 // Own is the program that is compared with the others.
@@ -33,7 +36,7 @@ func (c Contender) String() string { return strings.Join(append([]string{c.Progr
 // Peers are those that gridferry can be compared with. The flags of
 // globus-url-copy are those that its experts turn: what is best depends on the
 // files and on the network, so the grid holds the good choices for each.
-// Variants of gridferry come last.
+// Yardsticks and variants of gridferry come last.
 func Peers() []Contender {
 	flags := func(text string) []string { return strings.Fields(text) }
 	return []Contender{
@@ -49,18 +52,24 @@ func Peers() []Contender {
 		{Name: "guc-fast-pp-cc2", Program: urlCopy, Flags: flags("-fast -pp -cc 2"), Many: true},
 		{Name: "guc-fast-pp-cc4", Program: urlCopy, Flags: flags("-fast -pp -cc 4"), Many: true},
 		{Name: "guc-fast-pp-cc8", Program: urlCopy, Flags: flags("-fast -pp -cc 8"), Many: true},
+		{Name: "guc-fast-pp-cc16", Program: urlCopy, Flags: flags("-fast -pp -cc 16"), Many: true},
+		{Name: "guc-fast-pp-p4-cc2", Program: urlCopy, Flags: flags("-fast -pp -p 4 -cc 2"), Many: true},
 		{Name: "guc-fast-pp-p4-cc4-bs8M", Program: urlCopy, Flags: flags("-fast -pp -p 4 -cc 4 -tcp-bs 8388608"), Many: true},
+		{Name: "guc-pipe", Program: shell},
 		{Name: "scp", Program: scp},
 		{Name: "rsync", Program: rsync},
 		{Name: "rsync-whole", Program: rsync, Flags: flags("--whole-file --inplace")},
 		{Name: "rclone", Program: rclone},
 		{Name: "rclone-16", Program: rclone, Flags: flags("--transfers 16 --checkers 16"), Many: true},
 		{Name: "cp", Program: cp},
+		{Name: "null", Program: nullCopy, Null: true},
+		{Name: "null-2", Program: nullCopy, Flags: flags("-pairs 2"), Many: true, Null: true},
+		{Name: "null-p4", Program: nullCopy, Flags: flags("-p 4"), Null: true},
 		{Name: "gridferry-classic", Program: Own, Flags: flags("--tuning classic")},
 	}
 }
 
-// AllPeers selects every peer that is not gridferry itself.
+// AllPeers selects every peer that is neither gridferry itself nor a yardstick.
 const AllPeers = "all"
 
 // Select returns the peers with these names, in the order of the grid: names,
@@ -74,7 +83,7 @@ func Select(names []string) ([]Contender, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%q is not a pattern", name)
 			}
-			if !match && (name != AllPeers || peer.Own()) {
+			if !match && (name != AllPeers || peer.Own() || peer.Null) {
 				continue
 			}
 			used[i] = true

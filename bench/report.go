@@ -13,7 +13,6 @@ type Report struct {
 	Machine     Machine     `json:"machine"` // where the command ran
 	Source      string      `json:"source"`
 	Destination string      `json:"destination"`
-	Verify      bool        `json:"verify"`  // by all or by none
 	Encrypt     bool        `json:"encrypt"` // by all or by none
 	Rounds      int         `json:"rounds"`
 	Warmup      int         `json:"warmup"` // rounds before those, which count for nothing
@@ -22,6 +21,7 @@ type Report struct {
 	LeftOut     []LeftOut   `json:"left_out"`
 	Results     []Result    `json:"results"`
 	Remarks     []string    `json:"remarks,omitempty"`
+	Seconds     float64     `json:"seconds"` // that the whole measurement took
 }
 
 // A Machine is what a measurement's worth depends on.
@@ -50,8 +50,24 @@ type LeftOut struct {
 // A Result is what was measured of one class, and its summary.
 type Result struct {
 	Class   Class    `json:"class"`
+	Verify  bool     `json:"verify"` // whether all compared checksums, or none
 	Samples []Sample `json:"samples"`
+	Rounds  []Round  `json:"rounds"`
 	Summary Summary  `json:"summary"`
+}
+
+// A Round tells how quiet the machine was while everybody copied once.
+type Round struct {
+	Round   int     `json:"round"` // negative while warming up
+	Seconds float64 `json:"seconds"`
+	// Before and After are load averages over a minute, in which the copies
+	// themselves count. Nil is unknown.
+	Before *float64 `json:"load_before,omitempty"`
+	After  *float64 `json:"load_after,omitempty"`
+	// Others is how many CPUs were busy, on average while contenders ran, with
+	// anything but them and what serves them: what neither load average tells.
+	// The kernel's work for no process is in it. Nil is unknown.
+	Others *float64 `json:"others,omitempty"`
 }
 
 // A Sample is one run of one contender.
@@ -65,6 +81,9 @@ type Sample struct {
 	// own processes, which for gridferry holds the daemon's where it is known.
 	Client *float64 `json:"client_cpu,omitempty"`
 	Server *float64 `json:"server_cpu,omitempty"`
+	// Engine is that of what gridferry stands on, Temporal, which is told
+	// apart from Client.
+	Engine *float64 `json:"engine_cpu,omitempty"`
 
 	// Error says how a run failed: it counts for nothing, and its contender
 	// runs no more in this class.
@@ -78,6 +97,8 @@ type Summary struct {
 	// Best compares gridferry with the peer that was fastest in the median;
 	// nil when there was none, or gridferry itself failed.
 	Best *Best `json:"best,omitempty"`
+	// Null compares it with the fastest yardstick.
+	Null *Best `json:"null,omitempty"`
 }
 
 // A Row is what a contender did in a class. Numbers of those that failed are
@@ -85,6 +106,7 @@ type Summary struct {
 type Row struct {
 	Contender string `json:"contender"`
 	Own       bool   `json:"own,omitempty"`
+	Null      bool   `json:"null,omitempty"`
 	Error     string `json:"error,omitempty"`
 	Rounds    int    `json:"rounds"`
 
@@ -100,6 +122,11 @@ type Row struct {
 
 	ServerCPU *float64 `json:"server_cpu_per_file,omitempty"` // seconds, median
 	ClientCPU *float64 `json:"client_cpu_per_file,omitempty"` // seconds, median
+	EngineCPU *float64 `json:"engine_cpu_per_file,omitempty"` // seconds, median
+
+	// GiBCPU is what servers and clients together used for a GiB, in seconds;
+	// nil for classes of small files, of which it says nothing.
+	GiBCPU *float64 `json:"cpu_per_gib,omitempty"`
 }
 
 // Best is the comparison that counts.
@@ -136,7 +163,8 @@ func Summarise(class Class, contenders []Contender, samples []Sample) Summary {
 		}
 		return int(math.Copysign(1, a.Seconds-b.Seconds))
 	})
-	sum.Best = t.best(sum.Rows)
+	sum.Best = t.best(sum.Rows, func(r Row) bool { return !r.Own && !r.Null })
+	sum.Null = t.best(sum.Rows, func(r Row) bool { return r.Null })
 	return sum
 }
 
@@ -187,7 +215,7 @@ func (t times) failure(name string) string {
 
 // row is false for a contender that has not run.
 func (t times) row(class Class, c Contender) (Row, bool) {
-	row := Row{Contender: c.Name, Own: c.Own(), Error: t.failure(c.Name)}
+	row := Row{Contender: c.Name, Own: c.Own(), Null: c.Null, Error: t.failure(c.Name)}
 	seconds, ran := t.seconds[c.Name]
 	if !ran {
 		return row, row.Error != ""
@@ -198,12 +226,21 @@ func (t times) row(class Class, c Contender) (Row, bool) {
 	}
 	row.ServerCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Server })
 	row.ClientCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Client })
+	row.EngineCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Engine })
+	if row.ServerCPU != nil && row.ClientCPU != nil && class.Size >= smallestOfGiB {
+		perGiB := (*row.ServerCPU + *row.ClientCPU) / float64(class.Size) * (1 << 30)
+		row.GiBCPU = &perGiB
+	}
 	if ours, ok := t.seconds[Own]; ok && c.Name != Own {
 		ratio, bounds := t.ratio(ours, [][]float64{seconds})
 		row.Ratio, row.Bounds = &ratio, bounds
 	}
 	return row, true
 }
+
+// smallestOfGiB is the size of files from which the bytes cost more than the
+// files do.
+const smallestOfGiB = 1 << 20
 
 // perFile is nil unless the value is known of every sample.
 func (t times) perFile(class Class, name string, value func(Sample) *float64) *float64 {
@@ -250,7 +287,8 @@ func (t times) ratio(ours []float64, peers [][]float64) (float64, *Interval) {
 	return ratio, nil
 }
 
-func (t times) best(rows []Row) *Best {
+// best compares ours with the fastest of those rows that count.
+func (t times) best(rows []Row, counts func(Row) bool) *Best {
 	ours, ok := t.seconds[Own]
 	if !ok {
 		return nil
@@ -258,7 +296,7 @@ func (t times) best(rows []Row) *Best {
 	var peers [][]float64
 	best := Best{}
 	for _, r := range rows { // the fastest peer comes first
-		if seconds, ran := t.seconds[r.Contender]; ran && !r.Own {
+		if seconds, ran := t.seconds[r.Contender]; ran && counts(r) {
 			if peers = append(peers, seconds); best.Contender == "" {
 				best.Contender = r.Contender
 			}

@@ -30,7 +30,7 @@ func rounds(name string, seconds ...float64) []bench.Sample {
 }
 
 func contenders(t *testing.T) []bench.Contender {
-	return []bench.Contender{bench.Ours(), peer(t, "guc"), peer(t, "guc-fast"), peer(t, "scp"), peer(t, "gridferry-classic")}
+	return []bench.Contender{bench.Ours(), peer(t, "guc"), peer(t, "guc-fast"), peer(t, "scp"), peer(t, "null"), peer(t, "gridferry-classic")}
 }
 
 func join(lists ...[]bench.Sample) (all []bench.Sample) {
@@ -107,16 +107,17 @@ func TestWithoutAComparison(t *testing.T) {
 }
 
 func report(t *testing.T) bench.Report {
-	small, large := bench.Class{Files: 1000, Size: 1 << 10}, bench.Class{Files: 4, Size: 256 << 20}
+	small, large, requests := bench.Class{Files: 1000, Size: 1 << 10}, bench.Class{Files: 4, Size: 256 << 20}, bench.Class{Files: 100, Size: 1, Each: true}
 	r := bench.Report{
 		Started: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), Version: "v1.0.0", Machine: bench.Machine{System: "linux/amd64", CPUs: 2, Load: number(0.4)},
 		Source: "gsiftp://a/<s>/", Destination: "gsiftp://b/d/", Rounds: 3, Warmup: 1, Contenders: contenders(t),
 		Programs: []bench.Program{{Name: "globus-url-copy", Path: "/usr/bin/globus-url-copy", Version: "10.12"}},
 		LeftOut:  []bench.LeftOut{{Name: "rsync", Reason: "not on the PATH"}, {Name: "guc-fast-pp", Class: &large, Reason: "its flags make no difference to one file"}},
-		Remarks:  []string{"Shared machine."},
+		Remarks:  []string{"Shared machine."}, Seconds: 700,
 		Results: []bench.Result{
 			{Class: small, Samples: join(rounds("gridferry", 1, 1.5, 1), rounds("guc", 20, 21, 19), rounds("guc-fast", 2, 2.2, 2), []bench.Sample{{Contender: "scp", Warmup: true, Error: "exit status 1: no route & no host"}})},
-			{Class: large, Samples: join(rounds("gridferry", 0.8, 0.9, 0.8), rounds("guc", 120, 121, 119), rounds("guc-fast", 0.75, 0.7, 0.8))},
+			{Class: large, Samples: join(rounds("gridferry", 0.8, 0.9, 0.8), rounds("guc", 120, 121, 119), rounds("guc-fast", 0.75, 0.7, 0.8), rounds("null", 0.6, 0.6, 0.7)), Rounds: []bench.Round{{Round: -1}, {Before: number(0.3), After: number(1.25), Others: number(0.034)}, {Round: 1, Before: number(1.3), After: number(1.4)}}},
+			{Class: requests, Verify: true, Samples: join(rounds("gridferry", 10, 11, 12), rounds("scp", 30, 31, 32))},
 		},
 	}
 	for i, res := range r.Results {
@@ -135,7 +136,7 @@ func TestTable(t *testing.T) {
 
 func TestSVG(t *testing.T) {
 	var got bytes.Buffer
-	if err := bench.WriteSVG(&got, report(t)); err != nil {
+	if err := bench.WriteSVG(&got, report(t), false); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/rates.svg", got.Bytes())
@@ -154,7 +155,7 @@ func TestSVGIsWellFormed(t *testing.T) {
 	one.Results = one.Results[:1]
 	for name, r := range map[string]bench.Report{"empty": empty, "failed": failed, "zero": zero, "one": one} {
 		var b bytes.Buffer
-		if err := bench.WriteSVG(&b, r); err != nil {
+		if err := bench.WriteSVG(&b, r, false); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {
@@ -184,7 +185,10 @@ func TestReportAsJSON(t *testing.T) {
 	if got := again.Results[0].Summary.Best; got == nil || got.Contender != "guc-fast" || got.Bounds == nil {
 		t.Errorf("best: %+v", got)
 	}
-	if len(again.Results[1].Samples) != 12 {
+	if null := again.Results[1].Summary.Null; null == nil || null.Contender != "null" {
+		t.Errorf("beside the null client: %+v", null)
+	}
+	if len(again.Results[1].Samples) != 16 {
 		t.Errorf("%d samples", len(again.Results[1].Samples))
 	}
 }

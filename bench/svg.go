@@ -27,19 +27,20 @@ func palette() []string {
 // WriteSVG draws rate against the size of a file, both on logarithmic scales: a
 // line for each contender, and a bar from the first to the third quartile at
 // each of its points. Classes with the same size of file are points above one
-// another.
-func WriteSVG(w io.Writer, r Report) error {
-	p := newPlot(r.Results)
+// another. Drawn are those that were verified, or those that were not.
+func WriteSVG(w io.Writer, r Report, verified bool) error {
+	results := slices.DeleteFunc(slices.Clone(r.Results), func(res Result) bool { return res.Verify != verified })
+	p := newPlot(results)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", svgWidth, svgHeight)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", svgWidth, svgHeight)
 	text(&b, plotLeft, 24, `font-size="16" font-weight="bold"`, "gridferry and its peers: rate against size of file")
 	text(&b, plotLeft, 44, `fill="#555"`, fmt.Sprintf("%s to %s, medians of %d rounds with their middle halves, verification %s, encryption %s",
-		r.Source, r.Destination, r.Rounds, onOff(r.Verify), onOff(r.Encrypt)))
+		r.Source, r.Destination, r.Rounds, onOff(verified), onOff(r.Encrypt)))
 	p.axes(&b)
 	drawn := 0
 	for _, c := range r.Contenders {
-		if points := p.points(c.Name, r.Results); len(points) > 0 {
+		if points := p.points(c.Name, results); len(points) > 0 {
 			p.line(&b, c, points, drawn)
 			drawn++
 		}

@@ -20,7 +20,7 @@ func WriteTable(w io.Writer, r Report) error {
 		fmt.Fprintf(&b, ", load average %.1f before the start", *r.Machine.Load)
 	}
 	fmt.Fprintf(&b, "\n%s\nto %s\n", r.Source, r.Destination)
-	fmt.Fprintf(&b, "%d rounds after %d of warming up; verification %s, encryption %s\n", r.Rounds, r.Warmup, onOff(r.Verify), onOff(r.Encrypt))
+	fmt.Fprintf(&b, "%d rounds after %d of warming up, %s in all; encryption %s\n", r.Rounds, r.Warmup, formatSeconds(r.Seconds), onOff(r.Encrypt))
 	b.WriteString("RATIO is gridferry's rate over the contender's: above 1, gridferry is faster.\n")
 	for _, res := range r.Results {
 		b.WriteByte('\n')
@@ -40,9 +40,13 @@ func onOff(on bool) string {
 }
 
 func writeResult(b *strings.Builder, res Result) {
-	fmt.Fprintf(b, "%s (%s): %s\n", res.Class, transfer.FormatBytes(res.Class.Bytes()), Headline(res.Summary))
+	fmt.Fprintf(b, "%s (%s), verification %s: %s\n", res.Class, transfer.FormatBytes(res.Class.Bytes()), onOff(res.Verify), Headline(res.Summary))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE")
+	header := "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE\tTEMPORAL CPU/FILE\tCPU/GiB"
+	if res.Class.Each {
+		header += "\tREQUEST"
+	}
+	fmt.Fprintln(t, header)
 	for _, row := range res.Summary.Rows {
 		if row.Error != "" {
 			fmt.Fprintf(t, "-\t-\t%s\tfailed: %s\n", row.Contender, row.Error)
@@ -55,11 +59,42 @@ func writeResult(b *strings.Builder, res Result) {
 		if row.Bounds != nil {
 			bounds = formatBounds(*row.Bounds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\n", ratio, bounds, row.Contender,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s", ratio, bounds, row.Contender,
 			significant(row.Files), transfer.FormatRate(row.Bytes), formatSeconds(row.Seconds), formatSeconds(row.IQR.Low), formatSeconds(row.IQR.High),
-			formatCPU(row.ServerCPU), formatCPU(row.ClientCPU))
+			formatCPU(row.ServerCPU), formatCPU(row.ClientCPU), formatCPU(row.EngineCPU), formatCPU(row.GiBCPU))
+		if res.Class.Each {
+			fmt.Fprintf(t, "\t%s", formatSeconds(row.Seconds/float64(res.Class.Files)))
+		}
+		fmt.Fprintln(t)
 	}
 	t.Flush()
+	writeQuiet(b, res.Rounds)
+}
+
+// writeQuiet says how quiet the machine was, from the first to the last round
+// that counts.
+func writeQuiet(b *strings.Builder, rounds []Round) {
+	var loads, others []string
+	for _, r := range rounds {
+		if r.Round < 0 {
+			continue
+		}
+		if r.Before != nil && r.After != nil {
+			loads = append(loads, fmt.Sprintf("%.1f to %.1f", *r.Before, *r.After))
+		}
+		if r.Others != nil {
+			others = append(others, fmt.Sprintf("%.2f", *r.Others))
+		}
+	}
+	if len(loads) > 0 {
+		fmt.Fprintf(b, "Load average in each round: %s.", strings.Join(loads, ", "))
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(b, " CPUs busy with other things: %s.", strings.Join(others, ", "))
+	}
+	if len(loads)+len(others) > 0 {
+		b.WriteByte('\n')
+	}
 }
 
 // Headline says in a line how gridferry did against the best of its peers.
@@ -67,11 +102,19 @@ func Headline(s Summary) string {
 	if s.Best == nil {
 		return "no comparison"
 	}
-	line := fmt.Sprintf("gridferry has %s the rate of the best peer, %s", formatRatio(s.Best.Ratio), s.Best.Contender)
-	if s.Best.Bounds != nil {
-		line += fmt.Sprintf(" (95 %%: %s)", formatBounds(*s.Best.Bounds))
+	line := fmt.Sprintf("gridferry has %s the rate of the best peer, %s", formatRatio(s.Best.Ratio), s.Best)
+	if s.Null != nil {
+		line += fmt.Sprintf("; %s that of the null client, %s", formatRatio(s.Null.Ratio), s.Null)
 	}
 	return line
+}
+
+// String is who, and how sure.
+func (b *Best) String() string {
+	if b.Bounds == nil {
+		return b.Contender
+	}
+	return fmt.Sprintf("%s (95 %%: %s)", b.Contender, formatBounds(*b.Bounds))
 }
 
 // writeNames explains the contenders that ran, and who did not.

@@ -27,7 +27,10 @@ type benchFlags struct {
 	sourceDir, destDir      string
 	sourceAs, destAs        []string
 	serverPIDs, servicePIDs []int
-	limit, svg              string
+	enginePIDs              []int
+	limit, svg, route       string
+	patience                float64
+	remarks                 []string
 	dryRun                  bool
 	sourceCred, destCred    string
 }
@@ -44,7 +47,8 @@ func (s *session) benchCommand() *cobra.Command {
 		Short: "Compare gridferry with globus-url-copy, scp, rsync and rclone",
 		Long: `Copy the same files with gridferry and with its peers, between the same
 directories, and compare their times. A class such as 1000x16KiB is that many
-files of that size. In each round everybody copies once, in an order that
+files of that size; 100x1B/each are copied by 100 commands, one after another.
+In each round everybody copies once, in an order that
 changes; the first rounds warm up and count for nothing. Shown are medians, the
 middle half of the times (IQR), and the ratio of gridferry's rate to each peer's
 with its bounds at 95 % confidence.
@@ -88,7 +92,9 @@ are not on the PATH, or cannot copy between such places, are named and left out:
 	flags.IntVar(&f.rounds, "rounds", 5, "how often everybody copies each class; bounds of fewer than 5 are too narrow")
 	flags.IntVar(&f.warmup, "warmup", 1, "rounds before those, which count for nothing")
 	flags.StringSliceVar(&f.peers, "peers", []string{bench.AllPeers}, "`NAMES` or patterns, such as guc,scp or guc-fast*; all is every peer, gridferry-classic must be named")
-	flags.StringVar(&f.verify, "verify", "off", "on or off: whether everybody compares checksums after copying")
+	flags.StringVar(&f.verify, "verify", "off", "on, off or both: whether everybody compares checksums after copying; both measures each class twice")
+	flags.StringVar(&f.route, "route", "", "gridferry's `ROUTE`: auto, third-party or relay")
+	flags.Float64Var(&f.patience, "patience", 0, "a peer that needs more than this `FACTOR` of gridferry's time while warming up is left out; 0 waits for everybody")
 	flags.BoolVar(&f.encrypt, "encrypt", false, "everybody encrypts the data on its way")
 	flags.BoolVar(&f.noDCAU, "no-dcau", false, "peers leave data channels unauthenticated; gridferry does where the endpoint's options say dcau: none")
 	flags.StringVar(&f.sourceDir, "source-dir", "", "SOURCE as a `DIRECTORY` of this machine, where files can be made")
@@ -99,8 +105,10 @@ are not on the PATH, or cannot copy between such places, are named and left out:
 	flags.StringVar(&f.destCred, "destination-credential", "", "`ID` of gridferry's credential for the destination")
 	flags.IntSliceVar(&f.serverPIDs, "server-pid", nil, "`PID` of a server here: its CPU time, with its children's, is shown by file")
 	flags.IntSliceVar(&f.servicePIDs, "service-pid", nil, "`PID` of a process that gridferry needs here, such as gridferryd: its CPU time counts as gridferry's")
+	flags.IntSliceVar(&f.enginePIDs, "temporal-pid", nil, "`PID` of the Temporal server that gridferry uses, if it is here: its CPU time is shown apart")
 	flags.StringVar(&f.limit, "limit", defaultRunLimit, "a copy that takes longer than this `DURATION` has failed")
-	flags.StringVar(&f.svg, "svg", "", "draw rate against file size into this `FILE`")
+	flags.StringVar(&f.svg, "svg", "", "draw rate against file size into this `FILE`; of --verify both there is one more, FILE-verified")
+	flags.StringArrayVar(&f.remarks, "remark", nil, "`TEXT` that a reader of the report should know; repeat it")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what it would do, and change nothing")
 	return cmd
 }
@@ -112,6 +120,7 @@ type benchmark struct {
 	runLimit time.Duration
 	report   bench.Report
 	classes  []bench.Class
+	verifies []bool
 	programs map[string]string // paths, by name
 	src, dst *benchEnd
 	name     string // of the directory at either end
@@ -135,8 +144,17 @@ func (f *benchFlags) benchmark(s *session, source, destination string) (*benchma
 		return nil, invalid("rounds", fmt.Sprintf("%d is not 1 to %d", f.rounds, maxRounds), "")
 	case f.warmup < 0 || f.warmup > maxRounds:
 		return nil, invalid("warmup", fmt.Sprintf("%d is not 0 to %d", f.warmup, maxRounds), "")
-	case f.verify != "on" && f.verify != "off":
-		return nil, invalid("verify", fmt.Sprintf("%q is neither on nor off", f.verify), "here it is for peers, too")
+	case f.verify != "on" && f.verify != "off" && f.verify != "both":
+		return nil, invalid("verify", fmt.Sprintf("%q is neither on, off nor both", f.verify), "here it is for peers, too")
+	case f.patience < 0 || f.patience > 0 && f.patience < 1:
+		return nil, invalid("patience", fmt.Sprintf("%g is neither 0 nor a factor of at least 1", f.patience), "")
+	case f.patience > 0 && f.warmup == 0:
+		return nil, invalid("patience", "needs a round of warming up, in which the slow are found", "leave out --warmup 0")
+	}
+	for _, verify := range []bool{false, true} {
+		if f.verify == "both" || (f.verify == "on") == verify {
+			b.verifies = append(b.verifies, verify)
+		}
 	}
 	var err error
 	if b.runLimit, err = transfer.ParseDuration(f.limit); err != nil || b.runLimit <= 0 {
@@ -152,19 +170,19 @@ func (f *benchFlags) benchmark(s *session, source, destination string) (*benchma
 		return nil, invalid("source-dir", "is not given, and the files are made there", "give SOURCE as a directory of this machine")
 	}
 	if !b.src.here() && !b.dst.here() {
-		req := transfer.Request{Source: b.src.place().Location, Destination: b.dst.place().Location, Recursive: true}
+		req := transfer.Request{Source: b.src.place().Location, Destination: b.dst.place().Location, Recursive: true, Route: transfer.RouteRule(f.route)}
 		if err := req.Validate(s.Now()); err != nil {
 			return nil, err
 		}
 	}
-	for _, pids := range [][]int{f.serverPIDs, f.servicePIDs} {
+	for _, pids := range [][]int{f.serverPIDs, f.servicePIDs, f.enginePIDs} {
 		if _, err := cpuTime(pids); err != nil {
 			return nil, invalid("server-pid", err.Error(), "CPU times are those of processes of this machine, and read from /proc")
 		}
 	}
 	b.name = "gridferry-bench-" + string(s.NewID())
 	b.report = bench.Report{
-		Started: s.Now(), Version: s.Version, Source: source, Destination: destination, Verify: f.verify == "on", Encrypt: f.encrypt,
+		Started: s.Now(), Version: s.Version, Source: source, Destination: destination, Encrypt: f.encrypt, Remarks: slices.Clone(f.remarks),
 		Rounds: f.rounds, Warmup: f.warmup, Machine: bench.Machine{System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Load: loadAverage()},
 	}
 	if load := b.report.Machine.Load; load != nil && *load > busyLoad*float64(runtime.NumCPU()) {
@@ -203,8 +221,8 @@ func (b *benchmark) choose() error {
 		var able []bench.Class
 		var why error
 		for _, class := range b.classes {
-			if _, err := c.Command(b.job(class)); err != nil {
-				why = err
+			if failed := b.cannot(c, class); failed != nil {
+				why = failed
 			} else {
 				able = append(able, class)
 			}
@@ -223,18 +241,30 @@ func (b *benchmark) choose() error {
 	return nil
 }
 
+// cannot says why a contender has no way to do a class, whether verified or
+// not.
+func (b *benchmark) cannot(c bench.Contender, class bench.Class) error {
+	var err error
+	for _, verify := range b.verifies {
+		if _, err = c.Command(b.job(class, 0, verify)); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // outName is the directory that copies are made in, and removed with.
 const outName = "out"
 
-// job is what everybody does with a class.
-func (b *benchmark) job(class bench.Class) bench.Job {
+// job is what everybody does with a class, or with its i-th file.
+func (b *benchmark) job(class bench.Class, i int, verify bool) bench.Job {
 	j := bench.Job{
-		Source:      b.src.names(b.name, class.String()),
-		Destination: b.dst.names(b.name, outName, class.String()),
-		Verify:      b.verify == "on", Encrypt: b.encrypt, NoDCAU: b.noDCAU,
+		Source:      b.src.names(b.name, class.Dir()),
+		Destination: b.dst.names(b.name, outName, class.Dir()),
+		Verify:      verify, Encrypt: b.encrypt, NoDCAU: b.noDCAU, Route: b.route,
 	}
-	if class.Files == 1 {
-		j.File = class.Name(0)
+	if class.Single() {
+		j.File = class.Name(i)
 	}
 	return j
 }
@@ -247,9 +277,11 @@ func (b *benchmark) announce() error {
 	for _, class := range b.classes {
 		largest = max(largest, class.Bytes()+int64(class.Files)*blockSize)
 		for _, c := range b.report.Contenders {
-			if _, err := c.Command(b.job(class)); err == nil {
-				copies += b.rounds + b.warmup
-				moved += class.Bytes() * int64(b.rounds+b.warmup)
+			for _, verify := range b.verifies {
+				if _, err := c.Command(b.job(class, 0, verify)); err == nil {
+					copies += b.rounds + b.warmup
+					moved += class.Bytes() * int64(b.rounds+b.warmup)
+				}
 			}
 		}
 	}
@@ -262,7 +294,7 @@ func (b *benchmark) announce() error {
 		say("Left out: %s", l)
 	}
 	say("Taking part: %s.", strings.Join(names, ", "))
-	say("%d copies, %s in all, in %d rounds after %d of warming up.", copies, transfer.FormatBytes(moved), b.rounds, b.warmup)
+	say("At most %d copies, %s in all, in %d rounds after %d of warming up.", copies, transfer.FormatBytes(moved), b.rounds, b.warmup)
 	room, err := needRoom(largest, b.src, b.dst)
 	if err != nil {
 		return err
@@ -282,7 +314,9 @@ func (b *benchmark) run(ctx context.Context) error {
 	if _, err := b.service(ctx); err != nil {
 		return err
 	}
+	start := b.Now()
 	err := b.measure(ctx)
+	b.report.Seconds = b.Now().Sub(start).Seconds()
 	if ctx.Err() != nil {
 		b.report.Remarks = append(b.report.Remarks, "Interrupted: some rounds are missing.")
 	}
@@ -305,9 +339,17 @@ func (b *benchmark) show() error {
 	if b.svg == "" {
 		return err
 	}
-	file, failed := os.Create(b.svg)
-	if failed == nil {
-		failed = errors.Join(bench.WriteSVG(file, b.report), file.Close())
+	for _, verify := range b.verifies {
+		name := b.svg
+		if verify && len(b.verifies) > 1 {
+			ext := filepath.Ext(name)
+			name = strings.TrimSuffix(name, ext) + "-verified" + ext
+		}
+		file, failed := os.Create(name)
+		if failed == nil {
+			failed = errors.Join(bench.WriteSVG(file, b.report, verify), file.Close())
+		}
+		err = errors.Join(err, failed)
 	}
-	return errors.Join(err, failed)
+	return err
 }

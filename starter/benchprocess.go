@@ -62,6 +62,8 @@ func programVersion(program string) string {
 		"globus-url-copy": {program, "-version"},
 		"scp":             {"ssh", "-V"}, // scp itself does not tell
 		"rclone":          {program, "version"},
+		"sh":              {"sh", "-c", "echo the shell"}, // of which not all know their version
+		"nullcopy":        {"sh", "-c", "echo of this checkout"},
 	}[program]
 	if argv == nil {
 		argv = []string{program, "--version"}
@@ -167,4 +169,32 @@ func loadAverage() *float64 {
 		return nil
 	}
 	return &load
+}
+
+// busyTime is how long all CPUs together have been busy with whatever, since
+// the system started (the first line of /proc/stat, proc_stat(5)); nil where it
+// does not tell.
+func busyTime() *time.Duration {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return nil
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	const user, idle, iowait, steal = 1, 4, 5, 8
+	if len(fields) <= steal {
+		return nil
+	}
+	var ticks int64
+	for i := user; i <= steal; i++ {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return nil
+		}
+		if i != idle && i != iowait {
+			ticks += n
+		}
+	}
+	busy := time.Duration(ticks) * clockTick
+	return &busy
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gridferry/gridferry/bench"
@@ -49,39 +50,113 @@ func (b *benchmark) measure(ctx context.Context) (err error) {
 
 // measureClass is false when gridferry itself failed.
 func (b *benchmark) measureClass(ctx context.Context, class bench.Class) (ok bool, err error) {
-	dir := b.src.local(b.name, class.String())
+	dir := b.src.local(b.name, class.Dir())
 	if err := makeClass(dir, class); err != nil {
 		return false, err
 	}
 	// Classes are there one at a time, which is what was said of the space.
 	defer func() { err = errors.Join(err, removeLocal(dir)) }()
 
-	b.report.Results = append(b.report.Results, bench.Result{Class: class})
-	samples := &b.report.Results[len(b.report.Results)-1].Samples
-	line := liveLine{s: b.session}
+	ok = true
+	for _, verify := range b.verifies {
+		m := &contest{benchmark: b, class: class, verify: verify, out: make(map[string]bool)}
+		err := m.run(ctx)
+		if len(m.result.Samples) > 0 {
+			b.report.Results = append(b.report.Results, m.result)
+		}
+		if err != nil {
+			return false, err
+		}
+		ok = ok && !m.out[bench.Own]
+	}
+	return ok, nil
+}
+
+// A contest is one class, verified or not.
+type contest struct {
+	*benchmark
+	class  bench.Class
+	verify bool
+	result bench.Result
+	out    map[string]bool // who cannot do this, failed, or was too slow
+	slow   float64         // seconds after which a peer is; 0 is never
+}
+
+func (m *contest) run(ctx context.Context) error {
+	m.result = bench.Result{Class: m.class, Verify: m.verify}
+	for round := -m.warmup; round < m.rounds; round++ {
+		r := bench.Round{Round: round, Before: loadAverage()}
+		start, busy := m.Now(), busyTime()
+		before := len(m.result.Samples)
+		err := m.round(ctx, round)
+		r.Seconds, r.After = m.Now().Sub(start).Seconds(), loadAverage()
+		r.Others = m.others(busy, r.Seconds, m.result.Samples[before:])
+		m.result.Rounds = append(m.result.Rounds, r)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round lets everybody copy once. While warming up gridferry comes first, for
+// peers are measured by its time.
+func (m *contest) round(ctx context.Context, round int) error {
+	line := liveLine{s: m.session}
 	defer line.clear()
-	out := make(map[string]bool) // who cannot do this, or failed
-	for round := -b.warmup; round < b.rounds; round++ {
-		for _, i := range bench.Order(len(b.report.Contenders), round+b.warmup) {
-			c := b.report.Contenders[i]
-			args, err := c.Command(b.job(class))
-			if err != nil || out[c.Name] {
-				continue
-			}
-			line.show(fmt.Sprintf("%s, %s: %s", class, roundName(round, b.rounds), c.Name), b.Now())
-			sample := bench.Sample{Contender: c.Name, Round: max(0, round), Warmup: round < 0}
-			if err := b.once(ctx, class, c, args, &sample); err != nil {
-				return false, err
-			}
-			*samples = append(*samples, sample)
-			if sample.Error != "" {
-				out[c.Name] = true
-				line.clear()
-				fmt.Fprintf(b.Stderr, "%s: %s failed: %s\n", class, c.Name, sample.Error)
+	order := bench.Order(len(m.report.Contenders), round+m.warmup)
+	if round < 0 {
+		slices.SortFunc(order, func(a, b int) int { return a - b })
+	}
+	for _, i := range order {
+		c := m.report.Contenders[i]
+		if _, err := c.Command(m.job(m.class, 0, m.verify)); err != nil || m.out[c.Name] {
+			continue
+		}
+		line.show(fmt.Sprintf("%s, verification %s, %s: %s", m.class, map[bool]string{true: "on", false: "off"}[m.verify], roundName(round, m.rounds), c.Name), m.Now())
+		sample := bench.Sample{Contender: c.Name, Round: max(0, round), Warmup: round < 0}
+		if err := m.once(ctx, c, &sample); err != nil {
+			return err
+		}
+		if sample.Warmup && m.slow > 0 && !c.Own() && sample.Seconds >= m.slow {
+			m.out[c.Name] = true
+			reason := fmt.Sprintf("it needed %.1f s or more to warm up, and gridferry %.1f s", sample.Seconds, m.slow/m.patience)
+			m.report.LeftOut = append(m.report.LeftOut, bench.LeftOut{Name: c.Name, Class: &m.class, Reason: reason})
+			continue
+		}
+		m.result.Samples = append(m.result.Samples, sample)
+		if sample.Error != "" {
+			m.out[c.Name] = true
+			line.clear()
+			fmt.Fprintf(m.Stderr, "%s: %s failed: %s\n", m.class, c.Name, sample.Error)
+		} else if sample.Warmup && c.Name == bench.Own {
+			m.slow = m.patience * max(sample.Seconds, leastPatience.Seconds())
+		}
+	}
+	return nil
+}
+
+// leastPatience is gridferry's least time that patience is a factor of: what is
+// over in no time is cheap to wait for.
+const leastPatience = 2 * time.Second
+
+// others is how many CPUs were busy with what nobody here has to do with; nil
+// where that is not known. busy is busyTime before.
+func (m *contest) others(busy *time.Duration, seconds float64, samples []bench.Sample) *float64 {
+	after := busyTime()
+	if busy == nil || after == nil || seconds <= 0 {
+		return nil
+	}
+	used := (*after - *busy).Seconds()
+	for _, s := range samples {
+		for _, cpu := range []*float64{s.Client, s.Server, s.Engine} {
+			if cpu != nil {
+				used -= *cpu
 			}
 		}
 	}
-	return !out[bench.Own], nil
+	others := max(0, used/seconds)
+	return &others
 }
 
 func roundName(round, rounds int) string {
@@ -93,22 +168,25 @@ func roundName(round, rounds int) string {
 
 // once lets a contender copy a class once, and looks at what has arrived. Its
 // failure is in the sample; an error ends the benchmark.
-func (b *benchmark) once(ctx context.Context, class bench.Class, c bench.Contender, args []string, sample *bench.Sample) error {
+func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sample) error {
 	dirs := []string{outName}
-	if class.Files == 1 {
-		dirs = append(dirs, outName+"/"+class.String())
+	if m.class.Single() {
+		dirs = append(dirs, outName+"/"+m.class.Dir())
+		for _, dir := range m.class.Dirs() {
+			dirs = append(dirs, outName+"/"+m.class.Dir()+"/"+dir)
+		}
 	}
 	for _, dir := range dirs {
-		if err := b.dst.mkdir(ctx, b.name, dir); err != nil {
+		if err := m.dst.mkdir(ctx, m.name, dir); err != nil {
 			return err
 		}
 	}
-	failed := b.timed(ctx, c, args, sample)
+	failed := m.timed(ctx, c, sample)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if failed == nil {
-		failed = b.dst.check(ctx, class, sample.Warmup, b.name, outName, class.String())
+		failed = m.dst.check(ctx, m.class, sample.Warmup, m.name, outName, m.class.Dir())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -116,55 +194,111 @@ func (b *benchmark) once(ctx context.Context, class bench.Class, c bench.Contend
 	if failed != nil {
 		sample.Error = sentence(failed.Error())
 	}
-	if err := b.dst.remove(ctx, b.name, outName); err != nil {
+	if err := m.clear(ctx, failed != nil); err != nil {
 		return fmt.Errorf("remove what %s has copied: %w", c.Name, err)
 	}
 	return nil
 }
 
+const (
+	// lateLimit is how long servers may go on with what a program asked for
+	// that has been stopped.
+	lateLimit = 10 * time.Second
+	lateEvery = 200 * time.Millisecond
+)
+
+// clear removes what a contender has copied. Of one that was stopped, the
+// servers may be making files yet.
+func (m *contest) clear(ctx context.Context, stopped bool) error {
+	for until := time.Now().Add(lateLimit); ; {
+		err := m.dst.remove(ctx, m.name, outName)
+		if err == nil || !stopped || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lateEvery):
+		}
+	}
+}
+
 // timed runs a contender, and fills in the sample's numbers.
-func (b *benchmark) timed(ctx context.Context, c bench.Contender, args []string, sample *bench.Sample) error {
-	var task transfer.TaskID
-	if c.Own() {
-		task = b.NewID()
-		args = append(args, b.ownArgs(task)...)
+func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sample) error {
+	limit := m.runLimit
+	if sample.Warmup && m.slow > 0 && !c.Own() {
+		// A little more, so that who is stopped has surely been too slow.
+		limit = min(limit, time.Duration(1.05*m.slow*float64(time.Second)))
 	}
-	limited, cancel := context.WithTimeout(ctx, b.runLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	servers, err := cpuTime(b.serverPIDs)
+	before, err := m.costs()
 	if err != nil {
 		return err
 	}
-	service, err := cpuTime(b.servicePIDs)
+	runs := 1
+	if m.class.Each {
+		runs = m.class.Files
+	}
+	var client time.Duration
+	var failed error
+	for i := 0; i < runs && failed == nil; i++ {
+		var used usage
+		used, failed = m.command(ctx, c, i)
+		sample.Seconds += used.elapsed.Seconds()
+		client += used.cpu
+	}
+	after, err := m.costs()
 	if err != nil {
 		return err
 	}
-	usage, failed := runProcess(limited, b.programs[c.Program], args)
-	sample.Seconds = usage.elapsed.Seconds()
-	client := usage.cpu.Seconds()
-	if c.Own() && len(b.servicePIDs) > 0 {
-		after, err := cpuTime(b.servicePIDs)
-		if err != nil {
-			return err
+	seconds := func(d time.Duration) *float64 { s := d.Seconds(); return &s }
+	if c.Own() {
+		client += after.service - before.service
+		if len(m.enginePIDs) > 0 {
+			sample.Engine = seconds(after.engine - before.engine)
 		}
-		client += (after - service).Seconds()
 	}
-	sample.Client = &client
-	if len(b.serverPIDs) > 0 {
-		after, err := cpuTime(b.serverPIDs)
-		if err != nil {
-			return err
-		}
-		used := (after - servers).Seconds()
-		sample.Server = &used
+	sample.Client = seconds(client)
+	if len(m.serverPIDs) > 0 {
+		sample.Server = seconds(after.servers - before.servers)
 	}
-	if failed != nil && c.Own() {
-		b.abandon(ctx, task)
-	}
-	if failed != nil && limited.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("it had not ended after %s", transfer.FormatDuration(b.runLimit))
+	if failed != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("it had not ended after %s", transfer.FormatDuration(limit))
 	}
 	return failed
+}
+
+// command runs a contender's program once.
+func (m *contest) command(ctx context.Context, c bench.Contender, i int) (usage, error) {
+	args, err := c.Command(m.job(m.class, i, m.verify))
+	if err != nil {
+		return usage{}, err
+	}
+	if !c.Own() {
+		return runProcess(ctx, m.programs[c.Program], args)
+	}
+	task := m.NewID()
+	used, err := runProcess(ctx, m.programs[c.Program], append(args, m.ownArgs(task)...))
+	if err != nil {
+		m.abandon(ctx, task)
+	}
+	return used, err
+}
+
+// costs are the CPU times of the processes whose ids were given.
+type costs struct{ servers, service, engine time.Duration }
+
+func (b *benchmark) costs() (c costs, err error) {
+	for _, of := range []struct {
+		pids []int
+		used *time.Duration
+	}{{b.serverPIDs, &c.servers}, {b.servicePIDs, &c.service}, {b.enginePIDs, &c.engine}} {
+		if *of.used, err = cpuTime(of.pids); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
 }
 
 // ownArgs are what only gridferry is told.

@@ -17,44 +17,86 @@ import (
 
 	"github.com/gridferry/gridferry/bench"
 	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/integration/wan"
 	"github.com/gridferry/gridferry/starter"
 )
 
-// The flags of `make bench`.
+// The flags of `make bench` and `make bench-wan`.
 var (
-	classes = flag.String("classes", "", "run the comparison with these classes, and print its figures")
-	peers   = flag.String("peers", bench.AllPeers, "who takes part")
-	rounds  = flag.String("rounds", "5", "how often")
-	verify  = flag.String("verify", "off", "whether checksums are compared")
-	dir     = flag.String("dir", "", "where the servers' trees are; the temporary directory when empty")
-	results = flag.String("results", "", "write bench.json and bench.svg into this directory, not only the table")
+	set      = flag.String("set", "", "run a set of comparisons, and print their figures")
+	classes  = flag.String("classes", "", "run a comparison of these classes in place of a set")
+	peers    = flag.String("peers", "", "who takes part, in place of the set's own")
+	rounds   = flag.String("rounds", "5", "how often")
+	verify   = flag.String("verify", "", "whether checksums are compared, in place of the set's own: on, off or both")
+	patience = flag.Float64("patience", -1, "the factor of gridferry's time beyond which peers are left out, in place of the set's own")
+	dir      = flag.String("dir", "", "where the servers' trees are; the temporary directory when empty")
+	results  = flag.String("results", "", "write tables, JSON and plots into this directory, too")
+
+	distance = flag.Duration("rtt", 0, "between source, destination and client, which are then in namespaces of their own")
+	rate     = flag.Float64("rate", 1000, "of a network with a distance, in Mb/s towards each host; 0 is no limit")
+	loss     = flag.Float64("loss", 0, "chance that such a network loses a packet")
 )
 
-// TestPeers is `make bench`.
+// TestPeers is `make bench`, and with a distance `make bench-wan`.
 func TestPeers(t *testing.T) {
-	if *classes == "" {
-		t.Skip("needs -classes, as make bench gives it")
+	if *set == "" && *classes == "" {
+		t.Skip("needs -set or -classes, as make bench gives them")
 	}
-	flags := []string{"--peers", *peers, "--rounds", *rounds, "--verify", *verify, "--json"}
-	for _, class := range strings.Fields(*classes) {
-		flags = append(flags, "--class", class)
-	}
-	text := newSite(t, *dir).compare(t, flags...)
-	if err := bench.WriteTable(os.Stdout, decode(t, text)); err != nil {
-		t.Error(err)
-	}
-	if *results == "" {
-		return
-	}
-	if err := os.WriteFile(filepath.Join(*results, "bench.json"), []byte(text), 0o644); err != nil {
-		t.Error(err)
-	}
-	svg, err := os.Create(filepath.Join(*results, "bench.svg"))
-	if err == nil {
-		err = errors.Join(bench.WriteSVG(svg, decode(t, text)), svg.Close())
-	}
+	list, err := chosen(*set, *classes)
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
+	}
+	var network *wan.Network
+	var remarks []string
+	if *distance > 0 {
+		network = wan.New(t, wan.Options{RTT: *distance, Rate: int64(*rate * 1e6 / 8), Loss: *loss})
+		remarks = []string{"--remark", fmt.Sprintf("Source, destination and client each have a network namespace: %s.", network.Options), "--remark", wan.Kernel()}
+	}
+	s := newSite(t, *dir, network)
+	for _, c := range list {
+		if *peers != "" {
+			c.peers = *peers
+		}
+		if *verify != "" {
+			c.verify = *verify
+		}
+		if *patience >= 0 {
+			c.patience = *patience
+		}
+		fmt.Printf("== %s\n", c.name)
+		text := s.compare(t, c.route, slices.Concat(c.flags(), remarks, []string{"--rounds", *rounds, "--json"})...)
+		if err := bench.WriteTable(os.Stdout, decode(t, text)); err != nil {
+			t.Error(err)
+		}
+		if *results != "" {
+			keep(t, c.name, text)
+		}
+	}
+	if network != nil {
+		chance, full := network.Dropped()
+		fmt.Printf("The network lost %d packets by chance and %d to full queues.\n", chance, full)
+	}
+}
+
+// keep writes a report into the directory for results.
+func keep(t *testing.T, name, text string) {
+	t.Helper()
+	report := decode(t, text)
+	write := func(suffix string, content func(io.Writer) error) {
+		file, err := os.Create(filepath.Join(*results, name+suffix))
+		if err == nil {
+			err = errors.Join(content(file), file.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	write(".json", func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	write(".txt", func(w io.Writer) error { return bench.WriteTable(w, report) })
+	for suffix, verified := range map[string]bool{".svg": false, "-verified.svg": true} {
+		if slices.ContainsFunc(report.Results, func(r bench.Result) bool { return r.Verify == verified }) {
+			write(suffix, func(w io.Writer) error { return bench.WriteSVG(w, report, verified) })
+		}
 	}
 }
 
@@ -62,44 +104,108 @@ func TestPeers(t *testing.T) {
 // that was made is gone, and that the report holds what was measured. What it
 // measures is of no interest.
 func TestComparison(t *testing.T) {
-	s := newSite(t, "")
+	s := newSite(t, "", nil)
 	mark(t, s.src.Path("mine"))
 	mark(t, s.dst.Path("mine"))
 	svg := filepath.Join(t.TempDir(), "rates.svg")
-	text := s.compare(t, "--class", "30x1KiB", "--class", "1x1MiB", "--rounds", "2", "--peers", "guc,guc-fast-pp-cc2,scp,gridferry-classic", "--verify", "on", "--svg", svg, "--json")
+	text := s.compare(t, thirdParty, "--class", "30x1KiB", "--class", "1x1MiB", "--class", "3x1B/each", "--rounds", "2",
+		"--peers", "guc,guc-fast-pp-cc2,scp,null,null-2,gridferry-classic", "--verify", "both", "--svg", svg, "--json")
 	r := decode(t, text)
 
+	single := []string{"gridferry", "gridferry-classic", "guc", "null", "scp"}
 	want := map[bench.Class][]string{
-		{Files: 30, Size: 1 << 10}: {"gridferry", "gridferry-classic", "guc", "guc-fast-pp-cc2", "scp"},
-		{Files: 1, Size: 1 << 20}:  {"gridferry", "gridferry-classic", "guc", "scp"},
+		{Files: 30, Size: 1 << 10}:      {"gridferry", "gridferry-classic", "guc", "guc-fast-pp-cc2", "null", "null-2", "scp"},
+		{Files: 1, Size: 1 << 20}:       single,
+		{Files: 3, Size: 1, Each: true}: single,
 	}
-	if len(r.Results) != len(want) {
-		t.Fatalf("%d classes in %s", len(r.Results), text)
+	if len(r.Results) != 2*len(want) || r.Seconds <= 0 {
+		t.Fatalf("%d results in %s", len(r.Results), text)
 	}
-	for _, res := range r.Results {
-		var ran []string
-		for _, row := range res.Summary.Rows {
-			ran = append(ran, row.Contender)
-			if row.Error != "" || row.Rounds != 2 || row.Seconds <= 0 || row.ServerCPU == nil || row.ClientCPU == nil || *row.ClientCPU <= 0 {
-				t.Errorf("%s: %+v", res.Class, row)
-			}
+	for i, res := range r.Results {
+		if res.Verify != (i%2 == 1) {
+			t.Errorf("%s: verification %v", res.Class, res.Verify)
 		}
-		slices.Sort(ran)
-		if !slices.Equal(ran, want[res.Class]) {
-			t.Errorf("%s: %v took part", res.Class, ran)
-		}
-		if best := res.Summary.Best; best == nil || strings.HasPrefix(best.Contender, bench.Own) || best.Bounds == nil {
-			t.Errorf("%s: best is %+v", res.Class, best)
+		sane(t, res, want[res.Class])
+		if null := res.Summary.Null; null == nil || null.Bounds == nil {
+			t.Errorf("%s: beside the null client %+v", res.Class, null)
 		}
 	}
+	wellFormed(t, strings.TrimSuffix(svg, ".svg")+"-verified.svg")
 	wellFormed(t, svg)
 	onlyMarked(t, s.src.Root)
 	onlyMarked(t, s.dst.Root)
 }
 
+// sane wants a result to have figures of everybody, and of the machine.
+func sane(t *testing.T, res bench.Result, want []string) {
+	t.Helper()
+	var ran []string
+	for _, row := range res.Summary.Rows {
+		ran = append(ran, row.Contender)
+		if row.Error != "" || row.Rounds != 2 || row.Seconds <= 0 || row.ServerCPU == nil || row.ClientCPU == nil || *row.ClientCPU <= 0 || row.Own != (row.EngineCPU != nil) {
+			t.Errorf("%s: %+v", res.Class, row)
+		}
+	}
+	slices.Sort(ran)
+	slices.Sort(want)
+	if !slices.Equal(ran, want) {
+		t.Errorf("%s: %v took part", res.Class, ran)
+	}
+	if best := res.Summary.Best; best == nil || strings.HasPrefix(best.Contender, bench.Own) || strings.HasPrefix(best.Contender, "null") || best.Bounds == nil {
+		t.Errorf("%s: best is %+v", res.Class, best)
+	}
+	for _, round := range res.Rounds {
+		if round.Before == nil || round.After == nil || round.Others == nil || round.Seconds <= 0 {
+			t.Errorf("%s: the machine in a round: %+v", res.Class, round)
+		}
+	}
+}
+
+// Bytes go through the worker in three ways, each beside the program that
+// people use for it.
+func TestRelays(t *testing.T) {
+	s := newSite(t, "", nil)
+	for _, c := range sets()["relay"] {
+		t.Run(c.name, func(t *testing.T) {
+			c.classes, c.patience, c.peers = "1x1MiB", 0, strings.Replace(c.peers, "*", "", 1)
+			r := decode(t, s.compare(t, c.route, append(c.flags(), "--rounds", "2", "--json")...))
+			sane(t, r.Results[0], []string{"gridferry", strings.TrimSpace(c.peers)})
+		})
+	}
+	onlyMarked(t, s.src.Root)
+	onlyMarked(t, s.dst.Root)
+}
+
+// The same over a distance; what it measures is of no interest here, either.
+func TestFarAway(t *testing.T) {
+	network := wan.New(t, wan.Options{RTT: 20 * time.Millisecond, Rate: 100 << 20})
+	s := newSite(t, "", network)
+	c := comparison{classes: "20x1KiB", peers: "guc-fast-pp-cc4,null,gridferry-classic"}
+	r := decode(t, s.compare(t, c.route, append(c.flags(), "--rounds", "2", "--json", "--remark", wan.Kernel())...))
+	sane(t, r.Results[0], []string{"gridferry", "gridferry-classic", "guc-fast-pp-cc4", "null"})
+	if !strings.Contains(r.Remarks[0], "congestion control") {
+		t.Errorf("remarks %q", r.Remarks)
+	}
+}
+
+// A peer that is slow beyond patience is named, and no time is spent on it.
+func TestPatience(t *testing.T) {
+	s := newSite(t, "", nil)
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "scp"), []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, fmt.Sprintf("PATH=%s:%s", bin, os.Getenv("PATH")))
+	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "scp,guc", "--json"))
+	if len(r.LeftOut) != 1 || r.LeftOut[0].Name != "scp" || !strings.Contains(r.LeftOut[0].Reason, "to warm up") {
+		t.Errorf("left out: %+v", r.LeftOut)
+	}
+	sane(t, r.Results[0], []string{"gridferry", "guc"})
+}
+
 // A peer that fails is named with its words, and the rest goes on.
 func TestPeerThatFails(t *testing.T) {
-	s := newSite(t, "")
+	s := newSite(t, "", nil)
 	bin := t.TempDir()
 	script := "#!/bin/sh\necho the disk is on fire >&2\nexit 7\n"
 	if err := os.WriteFile(filepath.Join(bin, "scp"), []byte(script), 0o700); err != nil {
@@ -110,7 +216,7 @@ func TestPeerThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.env = append(s.env, fmt.Sprintf("PATH=%s:%s", bin, os.Getenv("PATH")))
-	r := decode(t, s.compare(t, "--class", "2x1KiB", "--rounds", "1", "--warmup", "0", "--peers", "scp,rsync,guc", "--json"))
+	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "1", "--warmup", "0", "--peers", "scp,rsync,guc", "--json"))
 	rows := make(map[string]bench.Row)
 	for _, row := range r.Results[0].Summary.Rows {
 		rows[row.Contender] = row
@@ -130,11 +236,11 @@ func TestPeerThatFails(t *testing.T) {
 
 // An interrupted comparison removes what it made, and shows what it has.
 func TestInterrupted(t *testing.T) {
-	s := newSite(t, "")
+	s := newSite(t, "", nil)
 	mark(t, s.src.Path("mine"))
 	command := harness.Start(t, harness.Command{
 		Path: harness.Binary(t, "gridferry"), Env: s.env,
-		Args: s.args("--class", "200x1KiB", "--rounds", "1000", "--warmup", "0", "--peers", "guc-fast"),
+		Args: s.args(thirdParty, "--class", "200x1KiB", "--rounds", "1000", "--warmup", "0", "--peers", "guc-fast"),
 	})
 	command.Ready(time.Minute, func() error {
 		if !strings.Contains(command.Log(), "round 1 of") {

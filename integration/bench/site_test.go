@@ -14,19 +14,27 @@ import (
 
 	"github.com/gridferry/gridferry/integration/globus"
 	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/integration/wan"
 	"github.com/gridferry/gridferry/wire/gsi/gsitest"
 )
 
 // A site is all that takes part in a comparison. The trees of the two servers
-// are there by ssh, too.
+// are there as the worker's own, too, and the destination's by ssh, unless the
+// servers are far away.
 type site struct {
 	src, dst *globus.Server
+	far      bool
 	env      []string // of the command and, through it, of the peers
 	flags    []string // of the command, that say what there is
+	sshd     *globus.SSHServer
 }
 
-// newSite keeps the trees below dir, or below a temporary directory.
-func newSite(t *testing.T, dir string) *site {
+// host is what the worker's own files are called.
+const host = "bench"
+
+// newSite keeps the trees below dir, or below a temporary directory. With a
+// network the servers are hosts of it.
+func newSite(t *testing.T, dir string, network *wan.Network) *site {
 	t.Helper()
 	for _, peer := range []string{"globus-url-copy", "ssh"} { // which brings scp
 		harness.Need(t, peer)
@@ -48,31 +56,56 @@ func newSite(t *testing.T, dir string) *site {
 	// As a site runs them: at their full level, each command is a write to
 	// the log.
 	quiet := []string{"log_level ERROR,WARN"}
-	s := &site{
-		src: globus.NewServer(t, globus.Options{CA: ca, Root: roots["source"], Conf: quiet}),
-		dst: globus.NewServer(t, globus.Options{CA: ca, Root: roots["destination"], Conf: quiet}),
+	s := &site{far: network != nil}
+	server := func(name string) *globus.Server {
+		o := globus.Options{CA: ca, Root: roots[name], Conf: quiet}
+		if s.far {
+			h := network.Host(name)
+			// In a namespace they must say that they have started.
+			o.Conf = []string{"log_level ERROR,WARN,INFO"}
+			o.Namespace, o.Address = h.Namespace, h.Address
+		}
+		return globus.NewServer(t, o)
 	}
-	sshd := globus.NewSSHServer(t, roots["destination"])
+	s.src, s.dst = server("source"), server("destination")
 	proxy := ca.ProxyFile(ca.Proxy(ca.User("Ada")))
 	temporal := harness.NewTemporal(t, harness.TemporalOptions{})
-	worker := startWorker(t, temporal, ca, proxy)
+	worker := startWorker(t, temporal, ca, proxy, s.src.Root, s.dst.Root)
 
-	env := append(temporal.Env(), "PATH="+clients(t, sshd)+":"+os.Getenv("PATH"), "SSH_AUTH_SOCK="+agent(t, sshd))
-	s.env = globus.ClientEnv(ca, proxy, env...)
-	s.flags = []string{"--source-dir", s.src.Root, "--destination-dir", s.dst.Root, "--source-as", "file://" + s.src.Root, "--destination-as", sshd.URL("")}
-	for _, p := range []*harness.Process{s.src.Process, s.dst.Process, sshd.Process} {
+	path := programs(t)
+	servers := []*harness.Process{s.src.Process, s.dst.Process}
+	env := temporal.Env()
+	if s.far {
+		env = append(env, "GLOBUS_HOSTNAME="+network.Address)
+	} else {
+		s.sshd = globus.NewSSHServer(t, roots["destination"])
+		servers = append(servers, s.sshd.Process)
+		path = clients(t, s.sshd) + ":" + path
+		env = append(env, "SSH_AUTH_SOCK="+agent(t, s.sshd))
+	}
+	s.env = globus.ClientEnv(ca, proxy, append(env, "PATH="+path+":"+os.Getenv("PATH"))...)
+	for _, p := range servers {
 		s.flags = append(s.flags, "--server-pid", strconv.Itoa(p.PID()))
 	}
-	for _, p := range []*harness.Process{temporal.Process, worker} {
-		s.flags = append(s.flags, "--service-pid", strconv.Itoa(p.PID()))
-	}
+	s.flags = append(s.flags, "--service-pid", strconv.Itoa(worker.PID()), "--temporal-pid", strconv.Itoa(temporal.PID()))
 	return s
 }
 
-func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy string) *harness.Process {
+// programs is a directory with the null client, built from this checkout.
+func programs(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", dir, "./nullcopy").CombinedOutput(); err != nil {
+		harness.Lacking(t, fmt.Sprintf("needs the go command to build the null client: %v: %s", err, out))
+	}
+	return dir
+}
+
+func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy string, roots ...string) *harness.Process {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "gridferryd.yaml")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, "roles: [control, data]\ndata_dir: %q\ntrust_dir: %q\n", t.TempDir(), ca.Dir), 0o600); err != nil {
+	text := fmt.Appendf(nil, "roles: [control, data, site]\nsite: %s\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%q, %q]}\n", host, t.TempDir(), ca.Dir, roots[0], roots[1])
+	if err := os.WriteFile(conf, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	worker := harness.Start(t, harness.Command{
@@ -80,8 +113,9 @@ func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy
 		Env: harness.Environment(append(temporal.Env(), "X509_USER_PROXY="+proxy)...),
 	})
 	worker.Ready(time.Minute, func() error {
-		if n := strings.Count(worker.Log(), "worker started"); n < 2 {
-			return fmt.Errorf("%d of its 2 roles are served", n)
+		// Control, data, and the queue of its own files.
+		if n := strings.Count(worker.Log(), "worker started"); n < 3 {
+			return fmt.Errorf("%d of its 3 queues are served", n)
 		}
 		return nil
 	})
@@ -138,14 +172,27 @@ func agent(t *testing.T, sshd *globus.SSHServer) (socket string) {
 }
 
 // args are the command's, with more flags.
-func (s *site) args(flags ...string) []string {
-	return slices.Concat([]string{"bench", s.src.URL(""), s.dst.URL("")}, s.flags, flags)
+func (s *site) args(r route, flags ...string) []string {
+	own := func(root string) string { return "file://" + host + root + "/" }
+	src, dst := s.src.URL(""), s.dst.URL("")
+	places := []string{"--source-dir", s.src.Root, "--destination-dir", s.dst.Root}
+	switch r {
+	case local:
+		src, dst = own(s.src.Root), own(s.dst.Root)
+	case put:
+		src = own(s.src.Root)
+	case thirdParty:
+		if !s.far {
+			places = append(places, "--source-as", "file://"+s.src.Root, "--destination-as", s.sshd.URL(""))
+		}
+	}
+	return slices.Concat([]string{"bench", src, dst}, places, s.flags, flags)
 }
 
 // compare runs the command, and returns what it prints on standard output.
-func (s *site) compare(t *testing.T, flags ...string) string {
+func (s *site) compare(t *testing.T, r route, flags ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), harness.Binary(t, "gridferry"), s.args(flags...)...)
+	cmd := exec.CommandContext(t.Context(), harness.Binary(t, "gridferry"), s.args(r, flags...)...)
 	var out, said bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, &out, &said
 	if testing.Verbose() {
