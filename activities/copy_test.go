@@ -557,6 +557,9 @@ func TestCopyStopped(t *testing.T) {
 			if got, _ := get(t, w.dst, "/to"+file); !equal(got, fresh) {
 				t.Errorf("the destination is not the source as it is now")
 			}
+			if n := len(w.results()); n != 1 {
+				t.Errorf("%d lines of results for one file", n)
+			}
 			w.noStrays()
 		})
 	}

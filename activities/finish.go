@@ -437,6 +437,9 @@ func (f *finisher) lateFiles(ctx context.Context, chunk string, led *ledger, fil
 	if err := putLines(ctx, f.d.Blobs, c.Sheet, redo); err != nil {
 		return err
 	}
+	if err := f.supersede(ctx, chunk, redo); err != nil {
+		return err
+	}
 	f.res.Redo = append(f.res.Redo, c)
 	return nil
 }
