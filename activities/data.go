@@ -55,4 +55,5 @@ type Control struct {
 	Waiters    Waiters         // nil: nobody tells of new credentials; tasks look by trying
 	Namespace  AttributeSource // nil: the namespace has none of our attributes
 	Executions Executions      // nil: SweepTasks finds nothing
+	Retention  Retention       // of what ended tasks leave; zero: as the schedule of sweeps says
 }

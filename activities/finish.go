@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -142,7 +143,7 @@ func (f *finisher) run(ctx context.Context) error {
 		at = finishCursor{Dirs: true}
 	}
 	if f.in.Abandon {
-		return putLines(ctx, f.d.Blobs, settledKey(f.in.Task), []settled{{At: time.Now().UTC()}})
+		return putLines(blob.UseReserve(ctx), f.d.Blobs, settledKey(f.in.Task), []settled{{At: time.Now().UTC()}})
 	}
 	return f.setDirs(ctx, at)
 }

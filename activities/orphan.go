@@ -21,7 +21,7 @@ type orphan struct {
 }
 
 func putOrphan(ctx context.Context, blobs blob.Store, o orphan) error {
-	return putLines(ctx, blobs, orphanKey(o.Task), []orphan{o})
+	return putLines(blob.UseReserve(ctx), blobs, orphanKey(o.Task), []orphan{o})
 }
 
 // settled says that a task has left nothing behind. Whoever cleans up may be a
@@ -36,10 +36,7 @@ const tellFor = time.Hour
 
 // sweepOrphans takes up what earlier sweeps, or tasks at their end, have left.
 func (c *Control) sweepOrphans(ctx context.Context, in SweepInput, out *SweepResult) error {
-	keep := in.Keep
-	if keep <= 0 {
-		keep = defaultKeep
-	}
+	keep := c.retention(in).Ledgers
 	var keys []string
 	err := c.Blobs.List(ctx, orphansPrefix, func(key string) error {
 		keys = append(keys, key)
@@ -81,7 +78,7 @@ func (c *Control) endOrphan(ctx context.Context, o orphan, out *SweepResult) err
 	}
 	t := *o.Ended
 	event := transfer.Event{Time: t.Completed, Code: transfer.EventFailed, Description: t.Verdict, Fault: t.Fatal}
-	if err := putLines(ctx, c.Blobs, eventsKey(o.Task, o.Events), []transfer.Event{event}); err != nil {
+	if err := putLines(blob.UseReserve(ctx), c.Blobs, eventsKey(o.Task, o.Events), []transfer.Event{event}); err != nil {
 		return err
 	}
 	if err := c.Records.PutTask(ctx, t); err != nil {

@@ -19,48 +19,55 @@ import (
 // pages (a chunk's, or those of a step of the walk) ends with an index: which
 // pages count, what statuses are in each, and a Bloom filter of its paths
 // (B. H. Bloom, CACM 13(7), 1970). It is written once and never changed, and
-// costs a file 2.5 bytes and the hashing of its two paths. What has no index,
+// costs a file 3.5 bytes and the hashing of its two paths. What has no index,
 // because its chunk is under way or was given up, is read as it stands.
 
 // pageIndex is what the index of a group says of one page.
 type pageIndex struct {
-	Page     int              `json:"p"`
-	Epoch    int64            `json:"e"` // of its key
-	Lines    int              `json:"n"`
-	Statuses map[string]int64 `json:"s"`
-	Size     int              `json:"b"` // of Paths, bytes
-	Paths    bloom            `json:"-"` // of sources and destinations; stored behind the rest, as it is
+	Page     int
+	Epoch    int64  // of its key
+	Statuses uint64 // those that occur, as bits; see statusBit
+	Paths    bloom  // of sources and destinations
 }
 
 func newPageIndex(page int, epoch int64, lines []transfer.Result) pageIndex {
-	x := pageIndex{Page: page, Epoch: epoch, Lines: len(lines), Statuses: map[string]int64{}, Paths: newBloom(2 * len(lines))}
+	x := pageIndex{Page: page, Epoch: epoch, Paths: newBloom(2 * len(lines))}
 	for i := range lines {
 		r := &lines[i]
-		x.Statuses[r.Status]++
+		x.Statuses |= statusBit(r.Status)
 		for _, p := range []string{r.Source, r.Dest} {
 			if p != "" {
 				x.Paths.add(p)
 			}
 		}
 	}
-	x.Size = len(x.Paths)
 	return x
+}
+
+// statusBit stands for a status in an index, by its place in the list that
+// only grows.
+func statusBit(status string) uint64 {
+	i := slices.Index(transfer.ResultStatuses(), status)
+	if i < 0 {
+		return 1 << 63
+	}
+	return 1 << i
 }
 
 // may says whether a page may hold what a query selects.
 func (x *pageIndex) may(q *transfer.ResultQuery) bool {
-	if len(q.Status) > 0 && !slices.ContainsFunc(q.Status, func(s string) bool { return x.Statuses[s] > 0 }) {
+	if len(q.Status) > 0 && !slices.ContainsFunc(q.Status, func(s string) bool { return x.Statuses&statusBit(s) != 0 }) {
 		return false
 	}
 	return q.Path == "" || x.Paths.has(q.Path)
 }
 
-// bloom is a set of strings that says yes to one in about 120 others.
+// bloom is a set of strings that says yes to one in about 600 others.
 type bloom []byte
 
 const (
-	bloomBits   = 10 // of an element
-	bloomProbes = 7  // the best for so many
+	bloomBits   = 14 // of an element
+	bloomProbes = 7  // fewer than the best for so many, and nearly as good
 )
 
 func newBloom(elements int) bloom { return make(bloom, (elements*bloomBits+7)/8) }
@@ -109,43 +116,43 @@ func indexKey(id transfer.TaskID, group string, epoch int64) string {
 // putIndex writes the index of a group. The pages in it are all that count:
 // those of an attempt whose end nobody has heard of are no more.
 func putIndex(ctx context.Context, blobs blob.Store, task transfer.TaskID, group string, epoch int64, pages []pageIndex) error {
-	data, err := packIndex(pages)
-	if err != nil {
-		return err
-	}
-	return blobs.Put(ctx, indexKey(task, group, epoch), data)
+	return blobs.Put(ctx, indexKey(task, group, epoch), packIndex(pages))
 }
 
-// packIndex makes a blob of the size of the packed lines, these, and the
-// filters, which nothing would make smaller.
-func packIndex(pages []pageIndex) ([]byte, error) {
-	head, err := pack(pages...)
-	if err != nil {
-		return nil, err
-	}
-	data := append(binary.AppendUvarint(nil, uint64(len(head))), head...)
+// packIndex makes the blob of an index: numbers and filters, which nothing
+// would make smaller. There may be thousands of them to be read for one path.
+func packIndex(pages []pageIndex) []byte {
+	var data []byte
 	for _, x := range pages {
+		for _, n := range []uint64{uint64(x.Page), uint64(x.Epoch), x.Statuses, uint64(len(x.Paths))} {
+			data = binary.AppendUvarint(data, n)
+		}
 		data = append(data, x.Paths...)
 	}
-	return data, nil
+	return data
 }
 
-// unpackIndex undoes packIndex.
+// unpackIndex undoes packIndex. The filters are parts of data.
 func unpackIndex(data []byte) (pages []pageIndex, err error) {
-	size, n := binary.Uvarint(data)
-	if n <= 0 || size > uint64(len(data)-n) {
-		return nil, errIndex
-	}
-	head, filters := data[n:n+int(size)], data[n+int(size):]
-	err = unpack(head, func(x pageIndex) error {
-		if x.Size < 0 || x.Size > len(filters) {
-			return errIndex
+	for len(data) > 0 {
+		var numbers [4]uint64
+		for i := range numbers {
+			n, size := binary.Uvarint(data)
+			if size <= 0 {
+				return nil, errIndex
+			}
+			numbers[i], data = n, data[size:]
 		}
-		x.Paths, filters = filters[:x.Size:x.Size], filters[x.Size:]
-		pages = append(pages, x)
-		return nil
-	})
-	return pages, err
+		size := numbers[3]
+		if numbers[0] > math.MaxInt32 || numbers[1] > math.MaxInt64 || size > uint64(len(data)) {
+			return nil, errIndex
+		}
+		pages = append(pages, pageIndex{
+			Page: int(numbers[0]), Epoch: int64(numbers[1]), Statuses: numbers[2], Paths: bloom(data[:size:size]),
+		})
+		data = data[size:]
+	}
+	return pages, nil
 }
 
 var errIndex = fault.New(fault.Internal, "read", "an index of results", "it is damaged")

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -19,14 +18,17 @@ type Executions interface {
 
 // SweepInput is one step, 30 s at most, of a sweep.
 type SweepInput struct {
-	Keep   time.Duration `json:"keep,omitempty"` // blobs of tasks that ended longer ago go; 0 is 30 days
+	Keep   time.Duration `json:"keep,omitempty"` // blobs of tasks that ended longer ago go, where nothing else is configured (Control.Retention)
 	Cursor string        `json:"cursor,omitempty"`
 }
 
 // SweepResult is what a step did.
 type SweepResult struct {
-	Cursor  string `json:"cursor,omitempty"` // of the next step; empty when all is done
-	Removed int64  `json:"removed,omitempty"`
+	Cursor  string `json:"cursor,omitempty"`  // of the next step; empty when all is done
+	Removed int64  `json:"removed,omitempty"` // blobs
+
+	Freed     int64 `json:"freed,omitempty"`     // bytes
+	Forgotten int64 `json:"forgotten,omitempty"` // records of tasks
 
 	// Orphans are tasks that have ended and may have left names behind: run
 	// Finish with each, on the queue of its Probe's route. It comes up again in
@@ -37,13 +39,9 @@ type SweepResult struct {
 	Ended []transfer.Notice `json:"ended,omitempty"`
 }
 
-const (
-	defaultKeep = 30 * 24 * time.Hour
-
-	// graceBeforeOrphan leaves a task the time between its record and the
-	// first sight of its workflow, and the other way around at its end.
-	graceBeforeOrphan = 5 * time.Minute
-)
+// graceBeforeOrphan leaves a task the time between its record and the first
+// sight of its workflow, and the other way around at its end.
+const graceBeforeOrphan = 5 * time.Minute
 
 // SweepTasks ends the records of tasks whose executions were terminated, and
 // hands out what is to be cleaned up after those and others.
@@ -153,89 +151,36 @@ func (c *Control) SweepBlobs(ctx context.Context, in SweepInput) (SweepResult, e
 	return res, toTemporal(err)
 }
 
-// errStep ends a listing when a step's time is over.
-var errStep = errors.New("the step is over")
+// budgetCursor is where a sweep goes on whose time was over while it freed
+// what is beyond the budget.
+const budgetCursor = "~budget" // behind all keys of tasks
 
 func (c *Control) sweepBlobs(ctx context.Context, in SweepInput) (SweepResult, error) {
-	keep := in.Keep
-	if keep <= 0 {
-		keep = defaultKeep
+	k := newCollector(c, c.retention(in))
+	until := time.Now().Add(stepTime)
+	out := SweepResult{}
+	var err error
+	if in.Cursor != budgetCursor {
+		out.Cursor, err = k.aged(ctx, in.Cursor, until)
 	}
-	var out SweepResult
-	begun := time.Now()
-	var task string // the element of its keys
-	var doomed []string
-	old := false
-	flush := func() error {
-		if len(doomed) == 0 {
-			return nil
+	if err == nil && out.Cursor == "" {
+		var more bool
+		if more, err = k.beyond(ctx, until); more {
+			out.Cursor = budgetCursor
 		}
-		err := c.Blobs.Delete(ctx, doomed...)
-		if err == nil {
-			out.Removed += int64(len(doomed))
-		}
-		doomed = nil
-		return err
 	}
-	err := c.Blobs.List(ctx, tasksPrefix, func(key string) error {
-		element, ok := elementOfKey(key)
-		if !ok || key < in.Cursor {
-			return nil
-		}
-		if element != task {
-			if err := flush(); err != nil {
-				return err
-			}
-			if time.Since(begun) > stepTime {
-				out.Cursor = key
-				return errStep
-			}
-			var err error
-			if old, err = c.outlived(ctx, element, keep); err != nil {
-				return err
-			}
-			task = element
-		}
-		if old {
-			doomed = append(doomed, key)
-		}
-		if len(doomed) >= 500 {
-			return flush()
-		}
-		return nil
-	})
-	if err == nil {
-		err = flush()
+	if err == nil && out.Cursor == "" {
+		err = k.records(ctx)
 	}
-	if errors.Is(err, errStep) {
-		err = nil
-	}
+	out.Removed, out.Freed, out.Forgotten = k.sum.Blobs, k.sum.Bytes, k.sum.Records
 	return out, err
 }
 
-// outlived says that the blobs of a task are of no more use.
-func (c *Control) outlived(ctx context.Context, element string, keep time.Duration) (bool, error) {
-	workflow := idOfElement(element)
-	begun := time.Time{}
-	if f, err := getOne[Facts](ctx, c.Blobs, tasksPrefix+element+"/"+factsName); err == nil {
-		workflow, begun = f.Workflow, f.Begun
-	} else if !fault.Is(err, fault.NotFound) {
-		return false, err
+// retention is what the configuration says, or else what the schedule does.
+func (c *Control) retention(in SweepInput) Retention {
+	r := c.Retention
+	if r == (Retention{}) {
+		r = Retention{Manifests: in.Keep, Ledgers: in.Keep, Results: in.Keep, Events: in.Keep}
 	}
-	t, err := c.Records.Task(ctx, workflow)
-	switch {
-	case err == nil && t.Status != transfer.Succeeded && t.Status != transfer.Failed:
-		// An id may be used again: what an earlier task of it left is old.
-		return !begun.IsZero() && t.Requested.Sub(begun) > keep, nil
-	case err == nil:
-		return time.Since(t.Completed) > keep, nil
-	case !fault.Is(err, fault.NotFound):
-		return false, err
-	}
-	if begun.IsZero() || time.Since(begun) < keep || c.Executions == nil {
-		// Without a word of how old they are, they stay: events alone are small.
-		return false, nil
-	}
-	running, err := c.Executions.Running(ctx, workflow)
-	return err == nil && !running, err
+	return r.withDefaults()
 }

@@ -25,6 +25,7 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k.store(c.Store)
 	k.vault(c.Vault)
 	k.absolute("blobs.dir", c.Blobs.Dir)
+	k.retention(c.Retention)
 	k.exists("trust_dir", c.TrustDir)
 	k.exists("temporal.config_file", c.Temporal.ConfigFile)
 	for _, r := range c.Roles {

@@ -33,6 +33,7 @@ type Config struct {
 	Store       Store       `yaml:"store"`
 	Vault       Vault       `yaml:"vault"`
 	Blobs       Blobs       `yaml:"blobs"`
+	Retention   Retention   `yaml:"retention"`
 	Concurrency Concurrency `yaml:"concurrency"`
 	Log         Log         `yaml:"log"`
 	Metrics     Listener    `yaml:"metrics"`
@@ -83,6 +84,12 @@ type Temporal struct {
 // Blobs is where manifests, ledgers and results are kept.
 type Blobs struct {
 	Dir string `yaml:"dir"` // default: blobs in the data directory
+	// Budget is what all of it may take; beyond, what ended tasks left goes
+	// before its time, and running ones wait. 0 is no limit.
+	Budget Size `yaml:"budget"`
+	// Reserve is how much of the file system is left free, for the last words
+	// of work that stops because it is full; default 64 MiB.
+	Reserve Size `yaml:"reserve"`
 }
 
 // Concurrency bounds what one worker process does at once. 0 is the default.
@@ -183,6 +190,10 @@ func (c *Config) fill(env func(string) string) {
 	set(&c.Log.Format, "text")
 	set(&c.GridFTP.Listen, ":2811")
 	c.MyProxy.fill()
+	c.Retention.fill()
+	if _, said := c.positions["blobs.reserve"]; !said {
+		c.Blobs.Reserve = defaultReserve
+	}
 	if len(c.Roles) == 0 && c.Service.URL != "" {
 		c.Roles = []Role{RoleData}
 	}

@@ -83,7 +83,8 @@ type ResultQuery struct {
 	Page   Page     `json:"page,omitzero"`
 }
 
-// ResultStatuses are what a file may have come to.
+// ResultStatuses are what a file may have come to. Their places in the list
+// are kept in indexes: it only grows.
 func ResultStatuses() []string {
 	return []string{"copied", "skipped", "failed", "ignored", "deleted"}
 }

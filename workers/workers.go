@@ -75,8 +75,9 @@ type Config struct {
 
 	// Sweep is how often tasks without a workflow and blobs past their time
 	// are looked for; 0 is 15 minutes, negative never. Keep is how long what
-	// ended tasks left is kept; 0 is 30 days.
+	// ended tasks left is kept where Retention is zero; 0 is 30 days.
 	Sweep, Keep time.Duration
+	Retention   activities.Retention
 
 	// Deployment and Build turn Worker Deployment versioning on, with workflows
 	// that move to a newer build on their own: pinned ones would strand old
@@ -237,6 +238,7 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 		names := service.NewNamespace(c.Client, "")
 		w.RegisterActivity(&activities.Control{
 			Blobs: c.Blobs, Records: c.Records, Notifier: c.Notifier, Waiters: c.Waiters, Namespace: names, Executions: names,
+			Retention: c.Retention,
 		})
 		return w, workflows.RegisterNexus(w)
 	}

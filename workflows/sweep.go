@@ -17,6 +17,7 @@ type SweepInput struct {
 type SweepResult struct {
 	Ended   int   `json:"ended"`   // tasks that had something left to be cleaned up
 	Removed int64 `json:"removed"` // blobs
+	Freed   int64 `json:"freed"`   // bytes, where the blob store tells
 	Strays  int64 `json:"strays"`  // temporary names at destinations
 }
 
@@ -27,10 +28,13 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
 	opts := controlOptions("sweep")
 	opts.ScheduleToCloseTimeout = 30 * time.Minute
 	actx := workflow.WithActivityOptions(ctx, opts)
+	// What of this fails must not keep the rest from making room: a full store
+	// may be why.
+	var failed error
 	for step := (activities.SweepInput{Keep: in.Keep}); ; {
 		var res activities.SweepResult
-		if err := workflow.ExecuteActivity(actx, control.SweepTasks, step).Get(ctx, &res); err != nil {
-			return out, err
+		if failed = workflow.ExecuteActivity(actx, control.SweepTasks, step).Get(ctx, &res); failed != nil {
+			break
 		}
 		out.Ended += len(res.Orphans)
 		for _, o := range res.Orphans {
@@ -51,8 +55,9 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
 			return out, err
 		}
 		out.Removed += res.Removed
+		out.Freed += res.Freed
 		if step.Cursor = res.Cursor; res.Cursor == "" {
-			return out, nil
+			return out, failed
 		}
 	}
 }

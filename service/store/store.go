@@ -46,12 +46,13 @@ type Store struct {
 }
 
 var (
-	_ activities.Records      = (*Store)(nil)
-	_ activities.Leases       = (*Store)(nil)
-	_ activities.Waiters      = (*Store)(nil)
-	_ activities.Capabilities = (*Store)(nil)
-	_ endpoints.Conditions    = (*Store)(nil)
-	_ endpoints.Rations       = (*Store)(nil)
+	_ activities.Records         = (*Store)(nil)
+	_ activities.RecordForgetter = (*Store)(nil)
+	_ activities.Leases          = (*Store)(nil)
+	_ activities.Waiters         = (*Store)(nil)
+	_ activities.Capabilities    = (*Store)(nil)
+	_ endpoints.Conditions       = (*Store)(nil)
+	_ endpoints.Rations          = (*Store)(nil)
 )
 
 // migrate brings the tables up to date. The caller keeps others from doing so

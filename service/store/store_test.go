@@ -102,8 +102,36 @@ func everywhere(t *testing.T, fresh func(*testing.T) place) {
 		"Identities":         testIdentities,
 		"Notices":            testNotices,
 		"Sweep":              testSweep,
+		"Forget":             testForget,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
+	}
+}
+
+// Records of tasks that ended long ago go; those of others stay, however old.
+func testForget(t *testing.T, p place) {
+	s := open(t, p, store.Options{})
+	old := time.Now().Add(-48 * time.Hour)
+	for id, status := range map[transfer.TaskID]transfer.Status{"done": transfer.Succeeded, "failed": transfer.Failed, "waits": transfer.Inactive} {
+		if err := s.PutTask(t.Context(), transfer.Task{ID: id, Status: status, Requested: old, AsOf: old}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutTask(t.Context(), transfer.Task{ID: "new", Status: transfer.Succeeded, Requested: old}); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Add(-24 * time.Hour)
+	for _, look := range []bool{true, false} {
+		if n, err := s.ForgetTasks(t.Context(), before, look); n != 2 || err != nil {
+			t.Errorf("look %v: %d, %v", look, n, err)
+		}
+	}
+	if n, err := s.ForgetTasks(t.Context(), before, false); n != 0 || err != nil {
+		t.Errorf("again: %d, %v", n, err)
+	}
+	left, err := s.Tasks(t.Context(), transfer.TaskQuery{})
+	if err != nil || len(left.Tasks) != 2 {
+		t.Errorf("left: %+v, %v", left, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -128,6 +129,23 @@ func (s *Store) Tasks(ctx context.Context, q transfer.TaskQuery) (transfer.Tasks
 		return transfer.Tasks{}, err
 	}
 	return found, nil
+}
+
+// ForgetTasks implements activities.RecordForgetter. The last write of a task
+// that has ended is that of its end, within minutes.
+func (s *Store) ForgetTasks(ctx context.Context, before time.Time, look bool) (n int64, err error) {
+	const op = "forget tasks"
+	if look {
+		err = s.view(ctx, op, s.name, func(ctx context.Context, c conn) error {
+			return c.row(ctx, []any{&n}, `SELECT COUNT(*) FROM tasks WHERE final = 1 AND as_of < ?`, before.UnixMicro())
+		})
+		return n, err
+	}
+	err = s.update(ctx, op, s.name, func(ctx context.Context, c conn) error {
+		n, err = c.exec(ctx, `DELETE FROM tasks WHERE final = 1 AND as_of < ?`, before.UnixMicro())
+		return err
+	})
+	return n, err
 }
 
 func encodeToken(requested int64, id string) string {

@@ -50,6 +50,7 @@ func newCommand() *cobra.Command {
 		checkCommand(&from),
 		setupCommand(&from),
 		vaultCommand(&from),
+		gcCommand(&from),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 			Run: func(c *cobra.Command, _ []string) { fmt.Fprintln(c.OutOrStdout(), "gridferryd", version()) },

@@ -121,7 +121,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	conf := workers.Config{
 		Client: tc, Endpoints: opener, Identity: identity(), Site: c.Site, Log: logger,
 		Copies: c.Concurrency.Copies, Steps: c.Concurrency.Data, Control: c.Concurrency.Control, Deadline: time.Duration(c.Deadline),
-		Fair: c.Temporal.Fairness,
+		Fair: c.Temporal.Fairness, Retention: retention(c),
 	}
 	if c.Service.URL != "" {
 		stop, err := useService(ctx, &conf, c.Service, opener)

@@ -16,7 +16,7 @@ import (
 // state is what outlives this process.
 type state struct {
 	kept   *store.Store
-	blobs  *blob.Dir
+	blobs  blob.Store
 	sealed *vault.Vault // over kept
 }
 
@@ -31,8 +31,10 @@ func openState(ctx context.Context, c *config.Config, adopt bool, logger *slog.L
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blob.NewDir(c.Blobs.Dir)
+	var blobs *blob.Bounded
+	dir, err := blob.NewDir(c.Blobs.Dir)
 	if err == nil {
+		blobs = blob.Bound(dir, blob.Limits{Budget: int64(c.Blobs.Budget), Reserve: int64(c.Blobs.Reserve)})
 		var id string
 		if id, err = blobs.ID(ctx); err == nil {
 			err = kept.BindBlobs(ctx, id)
