@@ -236,18 +236,18 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 func (k *checker) credential(name string, c Credential) {
 	key := "credentials." + name
 	if name == CredentialEnv {
-		if c.Proxy+c.Cert+c.Key+c.PasswordFile != "" {
+		if c.Proxy+c.Cert+c.Key+c.PasswordFile+c.AWSFile != "" {
 			k.complain(key, "", "the worker's own credential comes from its environment; only its owners are said here")
 		}
 	} else {
 		said := 0
-		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile} {
+		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile, c.AWSFile} {
 			if what != "" {
 				said++
 			}
 		}
 		if said != 1 || (c.Cert == "") != (c.Key == "") {
-			k.complain(key, "", "it wants one of proxy, cert with key, and password_file")
+			k.complain(key, "", "it wants one of proxy, cert with key, password_file, and aws_file")
 		}
 	}
 	if len(c.Owners) == 0 {
@@ -257,4 +257,8 @@ func (k *checker) credential(name string, c Credential) {
 	k.exists(key+".cert", c.Cert)
 	k.secret(key+".key", c.Key)
 	k.secret(key+".password_file", c.PasswordFile)
+	k.secret(key+".aws_file", c.AWSFile)
+	if c.AWSProfile != "" && c.AWSFile == "" {
+		k.complain(key+".aws_profile", "name the file in aws_file", "a profile is one of a file")
+	}
 }

@@ -134,6 +134,10 @@ type Credential struct {
 	Key    string   `yaml:"key"`
 	// PasswordFile holds the password of an ftp login, in its first line.
 	PasswordFile string `yaml:"password_file"`
+	// AWSFile holds access keys for S3, or roles to take on, as the AWS command
+	// line's credentials and config files do.
+	AWSFile    string `yaml:"aws_file"`
+	AWSProfile string `yaml:"aws_profile"` // of that file; default: "default"
 }
 
 // For reports whether owner may use the credential.

@@ -16,8 +16,8 @@ import (
 type Location struct {
 	// Endpoint is "scheme://host:port" with the scheme's default port filled
 	// in, "scheme://user@host:port" when a login name was given,
-	// "file://host", Here for a file URL without a host, or the name
-	// of an endpoint record ("user#dtn").
+	// "file://host", Here for a file URL without a host, "s3://bucket", or the
+	// name of an endpoint record ("user#dtn").
 	Endpoint string
 
 	// Path is absolute and cleaned. "/~" and what is below it are relative to
@@ -32,20 +32,20 @@ type Location struct {
 // The schemes of URLs, with their default ports. gsiftp is 2811 as IANA has
 // it; sshftp is GridFTP over ssh.
 var schemePorts = [...]struct{ scheme, port string }{
-	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"file", ""},
+	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"file", ""}, {"s3", ""},
 }
 
 // Here is the endpoint of file URLs without a host. It means something only to
 // who wrote it: a request that others carry out has to name the host.
 const Here = "file://"
 
-const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, file://HOST/path or NAME:/path"
+const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, file://HOST/path, s3://BUCKET/path or NAME:/path"
 
 // maxLocation bounds a location's length in bytes: Linux's PATH_MAX, and room
 // for a host and percent-encoding.
 const maxLocation = 16 << 10
 
-// ParseLocation takes a URL (gsiftp, ftp, sshftp, file) or NAME:/path apart.
+// ParseLocation takes a URL (gsiftp, ftp, sshftp, file, s3) or NAME:/path apart.
 //
 // In URLs, the path is percent-decoded (RFC 3986, 2.1) and "?" and "#" are
 // ordinary characters, because these schemes have neither queries nor
@@ -143,8 +143,16 @@ func parseURL(scheme, rest string) (Location, *fault.Error) {
 	return finishLocation(endpoint, p)
 }
 
-// parseAuthority normalises [user@]host[:port] into an endpoint.
+// parseAuthority normalises [user@]host[:port], or a bucket, into an endpoint.
 func parseAuthority(scheme, authority, defaultPort string) (string, *fault.Error) {
+	if scheme == "s3" {
+		if !validBucket(authority) {
+			// Not quoted: who writes keys into a URL should not find them in a log.
+			return "", invalid("", "has no name of a bucket between s3:// and the path",
+				"write s3://BUCKET/path; which store the bucket is in, and with which keys, an endpoint of the configuration says")
+		}
+		return "s3://" + authority, nil
+	}
 	user, hostport := "", authority
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		user, hostport = authority[:i], authority[i+1:]
@@ -260,6 +268,13 @@ func validName(s string) bool {
 		}
 	}
 	return true
+}
+
+// validBucket is Amazon's rule for general purpose buckets, and some of what was
+// allowed before it.
+func validBucket(s string) bool {
+	return len(s) >= 3 && len(s) <= 63 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == "" &&
+		strings.IndexByte(".-_", s[0]) < 0 && strings.IndexByte(".-_", s[len(s)-1]) < 0 && !strings.Contains(s, "..")
 }
 
 func validHost(s string) bool {

@@ -40,6 +40,8 @@ func TestParseLocation(t *testing.T) {
 		{name: "file here", text: "file:///data", endpoint: "file://", path: "/data"},
 		{name: "file on localhost", text: "file://localhost/data", endpoint: "file://", path: "/data", again: "file:///data"},
 		{name: "file with one slash", text: "file:/data", endpoint: "file://", path: "/data", again: "file:///data"},
+		{name: "bucket", text: "s3://lab-data/run 1/a", endpoint: "s3://lab-data", path: "/run 1/a", again: "s3://lab-data/run%201/a"},
+		{name: "bucket alone", text: "s3://lab.data_2/", endpoint: "s3://lab.data_2", path: "/", dir: true},
 		{name: "record", text: "dtn:/data/a", endpoint: "dtn", path: "/data/a"},
 		{name: "record of a user", text: "ada#dtn-1:/data/", endpoint: "ada#dtn-1", path: "/data", dir: true},
 		{name: "record, home", text: "ada#dtn:/~/a", endpoint: "ada#dtn", path: "/~/a"},
@@ -67,6 +69,9 @@ func TestParseLocation(t *testing.T) {
 
 func TestParseLocationRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, wrong, right string }{
+		{"no bucket", "s3:///key", "no name of a bucket", "s3://BUCKET/path"},
+		{"keys in a bucket's place", "s3://AKIA:secret@bucket/key", "no name of a bucket", "s3://BUCKET/path"},
+		{"bucket in capitals", "s3://Lab/key", "no name of a bucket", "s3://BUCKET/path"},
 		{"empty", "", "is empty", "gsiftp://HOST/path"},
 		{"unknown scheme", "http://h/a", `scheme "http://" is not known`, "gsiftp://HOST/path"},
 		{"no scheme", "://h/a", "is not known", "gsiftp://"},

@@ -165,6 +165,7 @@ func blame(err error, rec endpoints.Record, id gridftp.Identity) error {
 // and with the ones before it in its place.
 func (o *Opener) CloseActivation(a transfer.Activation) {
 	o.gridftp.CloseCredential(a.Fingerprint)
+	o.s3.CloseCredential(a.Fingerprint)
 	o.closeUsed(a.Owner, a.Domain)
 }
 
@@ -255,6 +256,8 @@ func (s secret) certificate() (*gsi.Credential, error) {
 		c, err = gsi.LoadProxy(s.from.Proxy)
 	case s.from.Cert != "":
 		c, err = gsi.LoadPair(s.from.Cert, s.from.Key)
+	case s.from.AWSFile != "":
+		err = errors.New("it is for S3, and gsiftp wants a certificate")
 	default:
 		err = errors.New("it is a password, and gsiftp wants a certificate")
 	}

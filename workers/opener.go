@@ -18,6 +18,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/gridftp"
 	"github.com/gridferry/gridferry/endpoints/posix"
+	"github.com/gridferry/gridferry/endpoints/s3"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
@@ -35,6 +36,8 @@ type Opener struct {
 	condition atomic.Pointer[endpoints.Condition]
 	account   string // whom this process runs as: the owner of tasks that name none
 	gridftp   *gridftp.Driver
+	s3        *s3.Driver
+	keys      accessKeys
 	drivers   map[string]opens
 	now       func() time.Time
 
@@ -59,12 +62,13 @@ func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
 	o := &Opener{
 		account: strconv.Itoa(os.Getuid()), // in a container without /etc/passwd
 		gridftp: gridftp.New(gridftp.Config{Network: network, Client: "gridferry", Logger: log}),
+		s3:      s3.New(),
 		now:     time.Now,
 	}
 	if u, err := user.Current(); err == nil {
 		o.account = u.Username
 	}
-	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix}
+	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix, s3.Kind: o.openS3}
 	o.config.Store(c)
 	return o, nil
 }
@@ -75,8 +79,14 @@ func (o *Opener) Reload(c *config.Config) error {
 	return nil
 }
 
+// Account is the user whom this process runs as.
+func (o *Opener) Account() string { return o.account }
+
 // Close ends all sessions.
-func (o *Opener) Close() { o.gridftp.Close() }
+func (o *Opener) Close() {
+	o.gridftp.Close()
+	o.s3.Close()
+}
 
 // CheckRecord says what is wrong with an endpoint's record, without contacting
 // anybody; see config.Check.
@@ -86,8 +96,10 @@ func CheckRecord(rec endpoints.Record) error {
 		return gridftp.Check(rec)
 	case KindPosix:
 		return checkPosix(rec)
+	case s3.Kind:
+		return s3.Check(rec)
 	}
-	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s or %s", rec.Kind, gridftp.Kind, KindPosix))
+	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s, %s or %s", rec.Kind, gridftp.Kind, KindPosix, s3.Kind))
 }
 
 // optionSync of a posix record: "off" leaves it to the kernel when files reach
@@ -130,6 +142,8 @@ func (o *Opener) Resolve(_ context.Context, endpoint string) (endpoints.Record, 
 	case "file":
 		rec := endpoints.Record{Kind: KindPosix, Site: authority}
 		return rec, checkPosix(rec)
+	case s3.Kind:
+		return o.bucket(authority)
 	case string(wire.GSIFTP), string(wire.FTP), string(wire.SSHFTP):
 		rec := endpoints.Record{Kind: gridftp.Kind, Scheme: scheme}
 		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
