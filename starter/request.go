@@ -33,6 +33,7 @@ type requestFlags struct {
 	encrypt, atomic      bool
 	skipErrors, failFast bool
 	failOnQuota          bool
+	maxFaults            int64
 	route, tuning        string
 	sourceCred, destCred string
 	notify               string
@@ -62,6 +63,7 @@ func (f *requestFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.skipErrors, "skip-errors", false, "list files that are refused, and succeed without them")
 	flags.BoolVar(&f.failFast, "fail-fast", false, "stop at the first file that is refused")
 	flags.BoolVar(&f.failOnQuota, "fail-on-quota", false, "fail when the destination is full, rather than wait")
+	flags.Int64Var(&f.maxFaults, "max-faults", 0, "fail when there were more than `N` faults, also such as would pass; 0 is any number")
 	flags.StringVar(&f.route, "route", "", "auto, third-party (from server to server) or relay (through a worker) (default auto)")
 	flags.StringVar(&f.tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS (default auto)")
 	flags.StringVar(&f.sourceCred, "source-credential", "", "`ID` of the credential for the source")
@@ -203,6 +205,9 @@ func (f *requestFlags) apply(req *transfer.Request, cmd *cobra.Command, now time
 		req.OnError = transfer.OnErrorSkip
 	case f.failFast:
 		req.OnError = transfer.OnErrorFail
+	}
+	if given("max-faults") {
+		req.MaxFaults = f.maxFaults
 	}
 	for i, text := range f.filters {
 		filter, err := transfer.ParseFilter(text)

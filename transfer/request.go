@@ -41,6 +41,7 @@ type Request struct {
 	Atomic     bool      `json:"atomic,omitempty"` // a temporary name and a rename for every file
 	OnError    OnError   `json:"on_error,omitempty"`
 	FailOnFull bool      `json:"fail_on_quota,omitempty"` // no space is a failure, not a wait
+	MaxFaults  int64     `json:"max_faults,omitempty"`    // with more faults than this the task has FAILED; 0 is no limit
 	Route      RouteRule `json:"route,omitempty"`
 	Tuning     Policy    `json:"tuning,omitzero"`
 

@@ -86,10 +86,18 @@ func (r Request) Validate(now time.Time) error {
 		r.validateFilters,
 		r.validateItems,
 		r.validateDelete,
+		r.validateFaults,
 	} {
 		if err := check(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r Request) validateFaults() *fault.Error {
+	if r.MaxFaults < 0 {
+		return invalid("max_faults", "is negative", "write how many faults a task may have, or 0 for any number")
 	}
 	return nil
 }

@@ -94,6 +94,22 @@ func TestTransferAnswersFaultsByKind(t *testing.T) {
 				return complete(in), nil
 			}, copies: 3, least: 2 * time.Minute,
 		},
+		"too many faults, though all would pass": {
+			request: `"max_faults":2`,
+			copy: func(int, activities.CopyInput) (activities.CopyResult, error) {
+				return blocked(1, fault.Transient, "connection reset"), nil
+			},
+			copies: 3, fails: fault.Transient,
+		},
+		"as many faults as allowed": {
+			request: `"max_faults":2`,
+			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
+				if in.Schedule < 3 {
+					return blocked(1, fault.Transient, "connection reset"), nil
+				}
+				return complete(in), nil
+			}, copies: 3,
+		},
 		"a worker that stops": {
 			copy: func(n int, in activities.CopyInput) (activities.CopyResult, error) {
 				if in.Schedule == 1 {

@@ -302,6 +302,19 @@ func (r *run) fault(ctx workflow.Context, f transfer.Fault, chunk string) {
 	r.Task.LastFault = &f
 	r.Task.Progress.Faults += max(f.Count, 1)
 	r.event(ctx, transfer.Event{Code: transfer.EventFault, Description: f.Message, Fault: &f, Chunk: chunk})
+	r.limitFaults(ctx, f)
+}
+
+// limitFaults ends the task that has had more faults than it was asked to bear.
+func (r *run) limitFaults(ctx workflow.Context, last transfer.Fault) {
+	most, n := r.Request.MaxFaults, r.Task.Progress.Faults
+	if most == 0 || n <= most || r.Task.Phase == transfer.PhaseDone {
+		return
+	}
+	r.endIf(&failure{transfer.Fault{
+		Kind: last.Kind, Path: last.Path, Time: workflow.Now(ctx), Count: n,
+		Message: fmt.Sprintf("there were %d faults, and max_faults allows %d; the last was: %s", n, most, last.Message),
+	}})
 }
 
 // event notes what happened, for the next record.

@@ -86,6 +86,9 @@ func (r *run) transfer(ctx workflow.Context) error {
 			r.Task.Phase = transfer.PhaseDone
 		}
 	}
+	if r.fatal != nil && r.Request.MaxFaults > 0 { // it came with the last thing done
+		return r.fatal
+	}
 	if r.Strict != nil {
 		return &failure{*r.Strict}
 	}
