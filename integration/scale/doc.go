@@ -3,7 +3,7 @@
 // worker that is killed on the way. They say what it cost in time, memory,
 // history and disk:
 //
-//	go test ./integration/scale -run TestScale -files 10000000 -kills 2 -v -timeout 2h
+//	go test ./integration/scale -run TestScale -files 10000000 -kills 2 -baseline 1000000 -v -timeout 2h
 //
 // Without flags it is a small number of files. GRIDFERRY_SOAK=1 makes it a
 // million, and moves real files between real servers at full size.

@@ -22,6 +22,7 @@ var (
 	nFiles  = flag.Int64("files", 0, "files to move; 0 is 20,000, or a million with GRIDFERRY_SOAK")
 	nKills  = flag.Int("kills", 1, "how often to kill the worker on the way")
 	shape   = flag.String("shape", string(synthetic.Wide), "how the files lie in directories: wide, flat, deep or many")
+	base    = flag.Int64("baseline", 0, "files of a smaller run before, whose cost per file is the measure; 0 is none")
 	profile = flag.String("profile", "", "`address` at which the worker serves profiles (net/http/pprof)")
 )
 
@@ -32,6 +33,8 @@ const (
 	maxMemory = 512 << 20
 	minRate   = 20_000 // files a second; asked of runs that are long against a lost worker's 20 s
 	longRun   = 5_000_000
+	maxGrowth = 1.2 // of the processor time per file, against that at a million
+	maxLookup = time.Second
 )
 
 func soak() bool { return os.Getenv("GRIDFERRY_SOAK") != "" }
@@ -183,6 +186,29 @@ func (s *site) request() transfer.Request {
 	return transfer.Request{Source: synthetic.SourceName + ":/", Destination: synthetic.SinkName + ":/", Recursive: true}
 }
 
+// cost is the processor time that a file takes, of the worker and Temporal
+// together.
+func (s *site) cost() time.Duration {
+	return (s.workerUse.total() + s.temporalUse.total()) / time.Duration(s.tree.Files)
+}
+
+// lookups finds the results of some files and returns how long the slowest took.
+func (s *site) lookups(id transfer.TaskID) time.Duration {
+	s.t.Helper()
+	const some = 7
+	var slowest time.Duration
+	for i := range int64(some) {
+		p := s.tree.Path(i * (s.tree.Files - 1) / (some - 1))
+		begun := time.Now()
+		got, err := s.service.Results(s.t.Context(), id, transfer.ResultQuery{Path: p})
+		slowest = max(slowest, time.Since(begun))
+		if err != nil || len(got.Results) != 1 || got.Results[0].Dest != p || got.Results[0].Status != "copied" || got.Results[0].Checksum == "" {
+			s.t.Errorf("the result of %s: %+v, %v", p, got, err)
+		}
+	}
+	return slowest
+}
+
 // TestScale moves very many small files, and asks of it what the bars say.
 func TestScale(t *testing.T) {
 	n := *nFiles
@@ -191,6 +217,16 @@ func TestScale(t *testing.T) {
 		if soak() {
 			n = 1_000_000
 		}
+	}
+	var before time.Duration
+	if *base > 0 {
+		t.Run("baseline", func(t *testing.T) {
+			s := newSite(t, synthetic.Tree{Files: *base, Shape: synthetic.Shape(*shape)})
+			task, took := s.move(s.request(), 0)
+			s.check(task)
+			before = s.cost()
+			t.Logf("%v in %v, %v of processor time a file", s.tree, took.Round(10*time.Millisecond), before)
+		})
 	}
 	s := newSite(t, synthetic.Tree{Files: n, Shape: synthetic.Shape(*shape)})
 	task, took := s.move(s.request(), *nKills)
@@ -222,6 +258,11 @@ func TestScale(t *testing.T) {
 	}
 	line("runs of the workflow", "%d, %d events", len(runs), events)
 	line("longest history", "%d events, %d bytes", longest.events, longest.bytes)
+	if before > 0 {
+		line("processor time per file", "%v, %.2f times that of %d files", s.cost(), float64(s.cost())/float64(before), *base)
+	}
+	slowest := s.lookups(task.ID)
+	line("slowest lookup of a result", "%v", slowest.Round(time.Millisecond))
 	files, bytes := diskUse(t, filepath.Dir(s.temporal.Database))
 	line("Temporal's database", "%.1f MiB in %d files", float64(bytes)/(1<<20), files)
 	files, bytes = diskUse(t, filepath.Join(s.state, "blobs"))
@@ -234,7 +275,35 @@ func TestScale(t *testing.T) {
 	if s.workerUse.peak > maxMemory && !raceEnabled {
 		t.Errorf("a worker had %d bytes", s.workerUse.peak)
 	}
+	if slowest > maxLookup {
+		t.Errorf("a lookup took %v", slowest)
+	}
+	if n >= longRun && before > 0 && float64(s.cost()) > maxGrowth*float64(before) {
+		t.Errorf("a file costs %v, and %v when there are fewer", s.cost(), before)
+	}
 	if n >= longRun && rate < minRate {
 		t.Errorf("%.0f files/s, not %d", rate, minRate)
+	}
+}
+
+// TestShapes: whatever the tree, it arrives, and a worker has the memory.
+func TestShapes(t *testing.T) {
+	for _, tree := range []synthetic.Tree{
+		{Files: 70_000, Shape: synthetic.Flat},
+		{Files: 30_000, Shape: synthetic.Deep},
+		{Files: 4_000, Shape: synthetic.Many},
+	} {
+		if soak() {
+			tree.Files *= 10
+		}
+		t.Run(string(tree.Shape), func(t *testing.T) {
+			s := newSite(t, tree)
+			task, took := s.move(s.request(), 0)
+			s.check(task)
+			t.Logf("%v in %v, %.0f files/s, the worker's peak memory %d MiB", tree, took.Round(10*time.Millisecond), float64(tree.Files)/took.Seconds(), s.workerUse.peak>>20)
+			if s.workerUse.peak > maxMemory && !raceEnabled {
+				t.Errorf("the worker had %d bytes", s.workerUse.peak)
+			}
+		})
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -85,60 +84,60 @@ func (t Tree) groups() int64 {
 	return (t.dirs() + dirsPerGroup - 1) / dirsPerGroup
 }
 
-// path is where a node is.
-func (t Tree) path(x node) string {
-	if x.kind == root {
-		return "/"
-	}
-	return t.parentPrefix(x) + name(x)
-}
-
-// parentPrefix is the path of a node's directory, with a slash at its end.
-func (t Tree) parentPrefix(x node) string {
-	p := t.parent(x)
-	if p.kind == root {
-		return "/"
-	}
-	return t.path(p) + "/"
-}
-
-// name is the last element of a node's path.
-func name(x node) string {
-	digits := strconv.FormatInt(x.n, 10)
-	width := map[kind]int{group: 5, dir: 3, file: 8}[x.kind]
-	if pad := width - len(digits); pad > 0 {
-		digits = strings.Repeat("0", pad) + digits
-	}
-	return string(rune(x.kind)) + digits
-}
-
-func (t Tree) parent(x node) node {
+// appendPath appends where a node is.
+func (t Tree) appendPath(b []byte, x node) []byte {
 	switch {
+	case x.kind == root:
+		return append(b, '/')
+	case x.kind == dir && t.Shape == Deep:
+		for level := int64(0); level <= x.n; level++ {
+			b = appendName(append(b, '/'), node{dir, level})
+		}
+		return b
+	case x.kind == dir:
+		b = t.appendPath(b, node{group, x.n / dirsPerGroup})
 	case x.kind == file && t.Shape != Flat:
-		return node{dir, x.n / t.perDir()}
-	case x.kind == dir && t.Shape == Deep && x.n > 0:
-		return node{dir, x.n - 1}
-	case x.kind == dir && t.Shape != Deep:
-		return node{group, x.n / dirsPerGroup}
+		b = t.appendPath(b, node{dir, x.n / t.perDir()})
 	}
-	return node{kind: root}
+	return appendName(append(b, '/'), x)
 }
+
+// appendName appends the last element of a node's path.
+func appendName(b []byte, x node) []byte {
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], x.n, 10)
+	width := 3
+	switch x.kind {
+	case group:
+		width = 5
+	case file:
+		width = 8
+	}
+	b = append(b, byte(x.kind))
+	for range width - len(text) {
+		b = append(b, '0')
+	}
+	return append(b, text...)
+}
+
+func name(x node) string { return string(appendName(nil, x)) }
 
 // find is the node at a path, which must be exactly where it belongs.
 func (t Tree) find(p string) (node, bool) {
 	if p == "/" {
 		return node{kind: root}, true
 	}
-	above, last := path.Split(p)
+	last := p[strings.LastIndexByte(p, '/')+1:]
 	if len(last) < 2 {
 		return node{}, false
 	}
 	n, err := strconv.ParseInt(last[1:], 10, 64)
 	x := node{kind(last[0]), n}
-	if err != nil || n < 0 || n >= t.count(x.kind) || name(x) != last {
+	if err != nil || n < 0 || n >= t.count(x.kind) {
 		return node{}, false
 	}
-	return x, t.parentPrefix(x) == above
+	var right [128]byte
+	return x, string(t.appendPath(right[:0], x)) == p
 }
 
 func (t Tree) count(k kind) int64 {
@@ -221,7 +220,7 @@ func entry(name string, x node) endpoints.Entry {
 }
 
 // Path is where file n is, for those who ask for its result.
-func (t Tree) Path(n int64) string { return t.path(node{file, n}) }
+func (t Tree) Path(n int64) string { return string(t.appendPath(nil, node{file, n})) }
 
 // String names a tree.
 func (t Tree) String() string { return fmt.Sprintf("%s of %d files", t.Shape, t.Files) }
