@@ -21,6 +21,9 @@ type API struct {
 	// without a store of their own. They reach every task's leases and blobs,
 	// and a proxy for each end of a running task.
 	Movers []string `yaml:"movers"`
+	// Operators are the users who may take endpoints out of use. On this host
+	// the superuser is one, and whom the daemon runs as.
+	Operators []string `yaml:"operators"`
 }
 
 const (

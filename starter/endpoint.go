@@ -18,14 +18,14 @@ import (
 func (s *session) endpointCommand() *cobra.Command {
 	return s.family(&cobra.Command{
 		Use:   "endpoint",
-		Short: "Give endpoints a credential, and see how long it lasts",
+		Short: "Give endpoints a credential, see how long it lasts, and do maintenance",
 		Long: `An endpoint is activated when the daemon has a credential of yours for it. Tasks
 use it until it expires; those that wait for one go on at once. Endpoints with
 the same MyProxy server, or the same security domain, are activated together.`,
 		Example: `  gridferry endpoint activate lab#dtn
   gridferry endpoint status
   gridferry endpoint deactivate lab#dtn`,
-	}, s.activateCommand(), s.deactivateCommand(), s.activationsCommand())
+	}, s.activateCommand(), s.deactivateCommand(), s.activationsCommand(), s.drainCommand(), s.undrainCommand())
 }
 
 // activation is how "endpoint activate" was told to come by a credential.
@@ -309,9 +309,10 @@ one wait until there is another.`,
 func (s *session) activationsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [ENDPOINT]",
-		Short: "Show which endpoints are activated, and what is left",
+		Short: "Show which endpoints are activated, and what is out of use",
 		Long: `Show your credentials that the daemon has, and what is left of each. With an
-endpoint it shows that one's, and the exit code is 6 when there is none.`,
+endpoint it shows that one's, and the exit code is 6 when there is none. What is
+drained, and which servers do not answer, follows where there is any.`,
 		Example: `  gridferry endpoint status
   gridferry endpoint status lab#dtn --json
   gridferry endpoint status lab#dtn > /dev/null || gridferry endpoint activate lab#dtn`,
@@ -333,10 +334,16 @@ endpoint it shows that one's, and the exit code is 6 when there is none.`,
 				return err
 			}
 			if endpoint != "" && len(found) == 0 {
+				if err := s.alsoCondition(cmd.Context()); err != nil {
+					return err
+				}
 				name := "gridferry endpoint activate " + endpoint
 				return &fault.Error{Kind: fault.Credential, Path: endpoint, Err: errors.New("it is not activated"), Hint: name}
 			}
-			return s.printActivations(found)
+			if err := s.printActivations(found); err != nil {
+				return err
+			}
+			return s.alsoCondition(cmd.Context())
 		},
 	}
 }

@@ -40,6 +40,9 @@ type Program struct {
 	// Credentials opens the daemon's door for credentials and identities, as
 	// Connect opens the service.
 	Credentials func(ctx context.Context, c Connection) (creds transfer.Credentials, done func(), err error)
+	// Maintenance opens the daemon's door for operators, in the same way; nil is
+	// no such door.
+	Maintenance func(ctx context.Context, c Connection) (m transfer.Maintenance, done func(), err error)
 	// Secret asks on the terminal without showing what is typed; nil when
 	// Stdin is none.
 	Secret func(ctx context.Context, question string) ([]byte, error)

@@ -8,8 +8,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/gridftp"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 const (
@@ -35,7 +37,8 @@ type Watcher struct {
 	opened *prometheus.CounterVec
 }
 
-// NewWatcher returns a watcher, which shows its servers in reg.
+// NewWatcher returns a watcher, which shows its servers in reg unless that is
+// nil.
 func NewWatcher(identity string, reg prometheus.Registerer, log *slog.Logger) *Watcher {
 	w := &Watcher{
 		identity: identity, log: log, down: map[string]endpoints.ServerChange{}, unput: map[string]struct{}{},
@@ -46,7 +49,9 @@ func NewWatcher(identity string, reg prometheus.Registerer, log *slog.Logger) *W
 			Name: "gridferry_server_failures_total", Help: "How often this process has begun to leave a server out.",
 		}, []string{"server"}),
 	}
-	reg.MustRegister(w.out, w.opened)
+	if reg != nil {
+		reg.MustRegister(w.out, w.opened)
+	}
 	return w
 }
 
@@ -175,3 +180,37 @@ func (o *Opener) Drained(rec endpoints.Record) *endpoints.Drain {
 // UseWatcher has a watcher told which servers do not answer. It is called
 // before the first Open.
 func (o *Opener) UseWatcher(w *Watcher) { o.gridftp.Observe(w.Changed) }
+
+// sharing is an opener that has something to share with other workers.
+type sharing interface {
+	UseLimits(leases activities.Leases, rations endpoints.Rations, task transfer.TaskID, identity string, log *slog.Logger)
+	UseWatcher(w *Watcher)
+	SetCondition(c endpoints.Condition)
+}
+
+// share has the opener keep to what all workers have in common, until the
+// process stops.
+func (p *Process) share(c Config) {
+	opener, ok := c.Endpoints.(sharing)
+	if !ok {
+		return
+	}
+	if c.Rations != nil {
+		task := transfer.TaskID(sessionsOf)
+		if c.Only != "" {
+			task = ""
+		}
+		opener.UseLimits(c.Leases, c.Rations, task, c.Identity, c.Log)
+	}
+	if c.Conditions == nil {
+		return
+	}
+	w := NewWatcher(c.Identity, c.Metrics, c.Log)
+	opener.UseWatcher(w)
+	ctx, cancel := context.WithCancel(context.Background())
+	go w.Watch(ctx, c.Conditions, opener.SetCondition)
+	go func() {
+		<-p.stopping
+		cancel()
+	}()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/gridftp"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // limits keep this process to what endpoints allow all workers together: the
@@ -18,6 +19,7 @@ import (
 type limits struct {
 	endpoints.Rations
 	leases   activities.Leases
+	task     transfer.TaskID // in leases of sessions
 	identity string
 	log      *slog.Logger
 
@@ -34,7 +36,8 @@ const (
 	// sessionsLife is how long the sessions of a worker that was killed are
 	// kept from others.
 	sessionsLife = 30 * time.Second
-	// sessionsOf is the task of a lease of sessions, which are no task's.
+	// sessionsOf is the task of a lease of sessions, where they are no task's. A
+	// worker for one task leaves it empty: the service knows the task's key.
 	sessionsOf = "sessions"
 )
 
@@ -42,8 +45,8 @@ var _ gridftp.Limiter = (*limits)(nil)
 
 // UseLimits has the opener keep to the limits of endpoints, which leases and
 // rations are for. It is called before the first Open.
-func (o *Opener) UseLimits(leases activities.Leases, rations endpoints.Rations, identity string, log *slog.Logger) {
-	o.gridftp.UseLimiter(&limits{Rations: rations, leases: leases, identity: identity, log: log, held: map[string]*heldSessions{}})
+func (o *Opener) UseLimits(leases activities.Leases, rations endpoints.Rations, task transfer.TaskID, identity string, log *slog.Logger) {
+	o.gridftp.UseLimiter(&limits{Rations: rations, leases: leases, task: task, identity: identity, log: log, held: map[string]*heldSessions{}})
 }
 
 // Hold implements gridftp.Limiter.
@@ -62,7 +65,7 @@ func (l *limits) Hold(ctx context.Context, endpoint string, n, limit int, lost f
 		return l.leases.Release(ctx, before.lease)
 	}
 	lease, err := l.leases.Acquire(ctx, activities.LeaseRequest{
-		Task: sessionsOf, Chunk: endpoint + " " + l.identity, Holder: l.identity, TTL: sessionsLife,
+		Task: l.task, Chunk: endpoint + " " + l.identity, Holder: l.identity, TTL: sessionsLife,
 		Sessions: []activities.SessionClaim{{Endpoint: activities.OpenAt + endpoint, Sessions: n, Limit: limit}},
 	})
 	if err != nil {

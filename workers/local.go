@@ -58,7 +58,7 @@ func StartLocal(ctx context.Context, c LocalConfig) (*Local, error) {
 		host = "unknown"
 	}
 	p, err := Start(ctx, Config{
-		Client: c.Client, Blobs: service, Leases: service,
+		Client: c.Client, Blobs: service, Leases: service, Rations: service, Conditions: service,
 		Endpoints: &localOpener{NewRemoteOpener(opener, service)},
 		Identity:  fmt.Sprintf("%s@%s:%d", opener.account, host, os.Getpid()),
 		Site:      c.Site, Only: c.Task, Log: c.Log,

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -45,6 +46,8 @@ type Config struct {
 	Leases       activities.Leases       // data and site
 	Capabilities activities.Capabilities // data and site; nil: each task finds out for itself
 	Pairs        activities.Pairs        // data and site; nil: no task starts from what another has found
+	Rations      endpoints.Rations       // data and site; nil: no limits of endpoints on sessions, logins and bytes
+	Conditions   endpoints.Conditions    // data and site; nil: nothing is drained, and nobody hears what servers others find down
 	Records      activities.Records      // control
 	Notifier     activities.Notifier     // control; nil: nobody is told
 	Waiters      activities.Waiters      // control; nil: tasks that wait for a credential look by trying
@@ -83,6 +86,8 @@ type Config struct {
 	// that move to a newer build on their own: pinned ones would strand old
 	// workers for as long as a transfer lasts.
 	Deployment, Build string
+
+	Metrics prometheus.Registerer // nil: none are shown
 
 	Log *slog.Logger // nil: slog.Default()
 }
@@ -180,9 +185,10 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 
 	p := &Process{log: c.Log, stopping: make(chan struct{}), failed: make(chan error, len(roles))}
 	data := &activities.Data{
-		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities, Pairs: c.Pairs,
+		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities, Rations: c.Rations, Pairs: c.Pairs,
 		Identity: c.Identity, Site: c.Site, Stopping: p.stopping,
 	}
+	p.share(c)
 	for _, r := range roles {
 		w, err := p.worker(c, r, data)
 		if err == nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/blob"
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/gateway/api"
 	"github.com/gridferry/gridferry/transfer"
@@ -28,6 +29,9 @@ type Config struct {
 	Endpoints Resolver
 	Pairs     activities.Pairs // nil: nothing is remembered
 	Vault     Vault            // nil: nobody can activate anything here
+
+	Conditions endpoints.Conditions // nil: nothing is ever drained
+	Rations    endpoints.Rations    // nil: nothing is rationed
 
 	// Mover says whether a DN is that of a host that moves data. Nil: none is.
 	Mover func(dn string) bool
@@ -74,6 +78,9 @@ func NewHandler(c Config) *Handler {
 		"GET " + pathEndpoint:    h.endpoint,
 		"GET " + pathPairs:       h.known,
 		"POST " + pathPairs:      h.putKnown,
+		"GET " + pathCondition:   h.condition,
+		"POST " + pathDown:       h.down,
+		"POST " + pathTake:       h.take,
 		"POST " + pathCredential: h.credential,
 	} {
 		h.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -137,7 +144,7 @@ func (h *Handler) admit(r *http.Request) (reach, error) {
 			Err: errors.New("it is neither a user nor a host that moves data"), Hint: "an operator lists such hosts under api.movers"}
 	case who.id == "" && !who.all:
 		return reach{}, fault.New(fault.Invalid, op, "task", "the request names no task")
-	case who.id == "" || r.URL.Path == pathStore || r.URL.Path == pathEndpoint:
+	case who.id == "" || r.URL.Path == pathStore || r.URL.Path == pathEndpoint || r.URL.Path == pathCondition:
 		return who, nil // what these say is the same for everybody
 	}
 	var err error
@@ -317,6 +324,9 @@ func (h *Handler) acquire(_ http.ResponseWriter, r *http.Request, who reach) (an
 	if err := api.ReadJSON(r, &want); err != nil {
 		return nil, err
 	}
+	if want.Task == "" { // the sessions of a worker for this task alone
+		want.Task = who.task.Key
+	}
 	if err := who.holds(want.Task); err != nil {
 		return nil, err
 	}
@@ -328,6 +338,7 @@ func (h *Handler) acquire(_ http.ResponseWriter, r *http.Request, who reach) (an
 		// them higher, which would leave others less.
 		for i, c := range want.Sessions {
 			name, ofTasks := strings.CutPrefix(c.Endpoint, activities.TasksAt)
+			name = strings.TrimPrefix(name, activities.OpenAt)
 			if !slices.Contains(who.task.Endpoints, name) {
 				return nil, fault.New(fault.Permission, "open sessions at", name, "it is no end of task "+string(who.id))
 			}

@@ -38,6 +38,9 @@ const (
 	pathRelease    = Prefix + "release"    // POST activities.Lease
 	pathEndpoint   = Prefix + "endpoint"   // GET with ?name=: endpoints.Record
 	pathPairs      = Prefix + "pairs"      // GET with ?source= and ?destination=: []transfer.Known; POST knownMessage
+	pathCondition  = Prefix + "condition"  // GET: endpoints.Condition
+	pathDown       = Prefix + "down"       // POST downMessage
+	pathTake       = Prefix + "take"       // POST endpoints.Draw: drawReply
 	pathCredential = Prefix + "credential" // POST credentialRequest: credentialReply
 )
 

@@ -36,6 +36,14 @@ func credentials(_ context.Context, c starter.Connection) (transfer.Credentials,
 	return api.Credentials{Client: client}, client.Close, nil
 }
 
+func maintenance(_ context.Context, c starter.Connection) (transfer.Maintenance, func(), error) {
+	client, err := door(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return api.MaintenanceClient{Client: client}, client.Close, nil
+}
+
 // secret asks on the terminal, without showing what is typed; nil when there
 // is no terminal.
 func secret() func(ctx context.Context, question string) ([]byte, error) {

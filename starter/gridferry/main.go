@@ -37,6 +37,7 @@ func main() {
 		Owner:       owner(),
 		Connect:     connect,
 		Credentials: credentials,
+		Maintenance: maintenance,
 		Secret:      secret(),
 		Executable:  executable(),
 		Serve:       serve,

@@ -30,6 +30,7 @@ func program() starter.Program {
 		Owner:       "ada",
 		Connect:     connectFake,
 		Credentials: connectCredentials,
+		Maintenance: connectMaintenance,
 		Secret:      askFake(),
 		Serve:       serveFake,
 		Host:        "Laptop.example.org",

@@ -35,6 +35,7 @@ func startAPI(ctx context.Context, c config.API, s *state, opener *workers.Opene
 		Vault: s.sealed, Identities: s.kept, Waiters: s.kept, Releaser: releaser{tc}, Resolver: opener,
 		Trust: opener.Trust, Sessions: opener, Logger: logger,
 	}))
+	door.MountMaintenance(workers.NewMaintenance(s.kept, opener), api.Operators(c.Operators, opener.Account()))
 	mountMovers(door, c, s, opener, tc, logger)
 	if err := door.Start(ctx); err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 func mountMovers(door *api.Server, c config.API, s *state, opener *workers.Opener, tc client.Client, logger *slog.Logger) {
 	door.Handle(mover.Prefix, mover.NewHandler(mover.Config{
 		Blobs: s.blobs, Leases: s.kept, Pairs: s.kept, Vault: s.sealed, Endpoints: opener, Tasks: workers.NewTasks(tc),
+		Conditions: s.kept, Rations: s.kept,
 		Mover: func(dn string) bool {
 			return slices.ContainsFunc(c.Movers, func(m string) bool { return gsi.SameDN(m, dn) })
 		},
@@ -38,6 +39,7 @@ func useService(ctx context.Context, conf *workers.Config, c config.Service, ope
 		service.Close()
 		return nil, err
 	}
+	conf.Rations, conf.Conditions = worker, worker
 	conf.Blobs, conf.Leases, conf.Pairs, conf.Endpoints = worker, worker, worker, workers.NewRemoteOpener(opener, worker)
 	return service.Close, nil
 }

@@ -121,7 +121,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 	conf := workers.Config{
 		Client: tc, Endpoints: opener, Identity: identity(), Site: c.Site, Log: logger,
 		Copies: c.Concurrency.Copies, Steps: c.Concurrency.Data, Control: c.Concurrency.Control, Deadline: time.Duration(c.Deadline),
-		Fair: c.Temporal.Fairness, Retention: retention(c),
+		Fair: c.Temporal.Fairness, Metrics: reg, Retention: retention(c),
 	}
 	if c.Service.URL != "" {
 		stop, err := useService(ctx, &conf, c.Service, opener)
@@ -139,6 +139,7 @@ func run(ctx context.Context, load func() (*config.Config, error), adopt bool) (
 		go kept.KeepSwept(ctx, logger)
 		opener.UseVault(state.sealed)
 		conf.Blobs, conf.Records, conf.Leases, conf.Waiters, conf.Capabilities, conf.Pairs = state.blobs, kept, kept, kept, kept, kept
+		conf.Rations, conf.Conditions = kept, kept
 		if conf.Notifier, err = newNotifier(c, namespace, kept, logger); err != nil {
 			return err
 		}
