@@ -80,7 +80,7 @@ func run(t *testing.T, r *row) {
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755)) // the servers' user has to get through
 	s := newSite(t, r.plan, dir)
-	d := &drive{watch: &watch{site: s, runs: map[string]time.Time{}}}
+	d := &drive{watch: &watch{site: s, runs: map[string]time.Time{}, heard: map[string]int{}}}
 	t.Cleanup(func() { d.keep(r) })
 	t.Logf("seed %d: %v, %d files, %d MiB, %d events", r.plan.seed, r.plan, s.made.Files, s.made.Bytes/mib, len(r.plan.events))
 	d.limit(crawl)
@@ -107,9 +107,7 @@ func run(t *testing.T, r *row) {
 // event. A file that was changed may be sent once more.
 func (d *drive) budget(r *row) {
 	limit := int64(len(d.struck)) * 2 * d.plan.rate
-	if d.old != "" {
-		limit += d.made.Bytes
-	}
+	limit += d.fresh
 	if r.again-r.stream > limit {
 		d.t.Errorf("%.1f MiB were sent again, %.1f MiB of them in stream mode; the limit is %.1f", float64(r.again)/mib, float64(r.stream)/mib, float64(limit)/mib)
 	}

@@ -121,11 +121,11 @@ func draw(seed uint64, events int) plan {
 	p.shape, p.tree, p.rate = shape(rng, small)
 	p.tree.Seed = seed
 
-	at := []phase{walking, continuing, renaming, verifying}
+	at := []phase{[]phase{walking, copying}[rng.IntN(2)], []phase{verifying, renaming}[rng.IntN(2)], continuing}
 	if !small {
-		at = append(at, continuing)
+		at = append(at, walking, verifying, renaming, continuing)
 	}
-	for len(at) < events+rng.IntN(3) {
+	for len(at)+1 < events {
 		at = append(at, []phase{walking, copying, copying, copying, verifying, renaming, continuing}[rng.IntN(7)])
 	}
 	rng.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
@@ -180,6 +180,9 @@ func misfortune(rng *rand.Rand, at phase, had map[kind]int, small bool) kind {
 			most = 2
 		case killWorker:
 			most = 4
+		}
+		if small {
+			most = 1
 		}
 		if small && (k == fullDisk || k == forbid) || had[k] >= most {
 			continue

@@ -242,18 +242,19 @@ func (s *site) submit() transfer.TaskID {
 	return id
 }
 
-// there is how many bytes there are at the destination.
-func (s *site) there() int64 {
-	var sum int64
+// there is how many bytes and files there are at the destination, temporary
+// ones among them.
+func (s *site) there() (bytes int64, files int) {
 	_ = filepath.WalkDir(s.ends[1].root, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			if info, err := d.Info(); err == nil { // else it was just renamed
-				sum += info.Size()
+				bytes += info.Size()
+				files++
 			}
 		}
 		return nil
 	})
-	return sum
+	return bytes, files
 }
 
 // task is what the service says of a task, perhaps nothing.

@@ -23,15 +23,16 @@ type watch struct {
 	described *workflowservice.DescribeWorkflowExecutionResponse // nil: Temporal does not answer
 	runs      map[string]time.Time                               // when each was first seen
 	finishing bool                                               // the end has been begun in this run or an earlier one
-	renamed   int                                                // RNFR and RNTO seen so far
+	heard     map[string]int                                     // commands by verb, when last asked for
+	hasty     bool                                               // Temporal is asked every 5 ms
 }
 
-// look brings everything up to date, Temporal every 20 ms.
+// look brings everything up to date, what Temporal says every 20 ms.
 func (w *watch) look() {
 	for _, e := range w.ends {
 		e.log.update()
 	}
-	if time.Since(w.asked) < 20*time.Millisecond {
+	if since := time.Since(w.asked); since < 20*time.Millisecond && !(w.hasty && since >= 5*time.Millisecond) {
 		return
 	}
 	w.asked = time.Now()
@@ -83,33 +84,17 @@ func (w *watch) atWork() map[string]bool {
 // in looks for a phase. The evidence is empty when the transfer is not in it.
 func (w *watch) in(p phase) (evidence string) {
 	w.look()
-	src, dst := w.ends[0].log, w.ends[1].log
 	switch p {
 	case walking:
 		if w.pending("WalkStep") != "" {
-			return fmt.Sprintf("the walk is under way, %d listings so far", src.count["MLSC"]+src.count["MLSD"]+src.count["LIST"])
+			return "the walk is under way"
 		}
 	case copying:
-		for _, verb := range []string{"ERET", "RETR", "ESTO", "STOR"} {
-			for _, log := range []*sessions{src, dst} {
-				if command := log.under(verb); command != "" {
-					return "unanswered: " + command
-				}
-			}
-		}
+		return w.said("ERET", "RETR", "ESTO", "STOR")
 	case verifying:
-		for _, log := range []*sessions{dst, src} {
-			if command := log.under("CKSM"); command != "" {
-				return "unanswered: " + command
-			}
-		}
+		return w.said("CKSM")
 	case renaming:
-		n := dst.count["RNFR"] + dst.count["RNTO"]
-		more := n > w.renamed
-		w.renamed = n
-		if more {
-			return fmt.Sprintf("just now RNFR or RNTO: %d and %d so far", dst.count["RNFR"], dst.count["RNTO"])
-		}
+		return w.said("RNFR", "RNTO")
 	case continuing:
 		info := w.described.GetWorkflowExecutionInfo()
 		if w.described == nil || w.ended() || w.finishing {
@@ -133,6 +118,24 @@ func (w *watch) in(p phase) (evidence string) {
 		}
 	}
 	return ""
+}
+
+// said looks for a command that a server is at, or has got since the last look.
+func (w *watch) said(verbs ...string) (evidence string) {
+	for _, verb := range verbs {
+		for i, e := range w.ends {
+			name := fmt.Sprint(verb, i)
+			n := e.log.count[verb]
+			if n > w.heard[name] && evidence == "" {
+				evidence = fmt.Sprintf("just now %s at the %s, the %dth", verb, endName(i), n)
+			}
+			w.heard[name] = n
+			if command := e.log.under(verb); command != "" {
+				evidence = "unanswered: " + command
+			}
+		}
+	}
+	return evidence
 }
 
 // sessions follows a server's account of what its clients say.
