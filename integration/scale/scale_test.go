@@ -186,6 +186,14 @@ func (s *site) request() transfer.Request {
 	return transfer.Request{Source: synthetic.SourceName + ":/", Destination: synthetic.SinkName + ":/", Recursive: true}
 }
 
+// together runs a test beside others where it waits most of its time, for a
+// lost worker's heartbeats, and measures little.
+func together(t *testing.T) {
+	if *nFiles == 0 && !soak() {
+		t.Parallel()
+	}
+}
+
 // cost is the processor time that a file takes, of the worker and Temporal
 // together.
 func (s *site) cost() time.Duration {
@@ -211,6 +219,7 @@ func (s *site) lookups(id transfer.TaskID) time.Duration {
 
 // TestScale moves very many small files, and asks of it what the bars say.
 func TestScale(t *testing.T) {
+	together(t)
 	n := *nFiles
 	if n == 0 {
 		n = 20_000
@@ -288,6 +297,7 @@ func TestScale(t *testing.T) {
 
 // TestShapes: whatever the tree, it arrives, and a worker has the memory.
 func TestShapes(t *testing.T) {
+	together(t)
 	for _, tree := range []synthetic.Tree{
 		{Files: 70_000, Shape: synthetic.Flat},
 		{Files: 30_000, Shape: synthetic.Deep},
@@ -300,6 +310,15 @@ func TestShapes(t *testing.T) {
 			s := newSite(t, tree)
 			task, took := s.move(s.request(), 0)
 			s.check(task)
+			if tree.Shape == synthetic.Flat {
+				again := s.request()
+				again.Sync = transfer.SyncExists
+				task, took := s.move(again, 0)
+				if p := task.Progress; p.FilesSkipped != tree.Files || p.Files != 0 {
+					t.Errorf("compared with what is there: %+v", p)
+				}
+				t.Logf("compared with what is there in %v", took.Round(10*time.Millisecond))
+			}
 			t.Logf("%v in %v, %.0f files/s, the worker's peak memory %d MiB", tree, took.Round(10*time.Millisecond), float64(tree.Files)/took.Seconds(), s.workerUse.peak>>20)
 			if s.workerUse.peak > maxMemory && !raceEnabled {
 				t.Errorf("the worker had %d bytes", s.workerUse.peak)
