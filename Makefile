@@ -20,7 +20,7 @@ export GRIDFERRY_CACHE := $(CACHE)
 FUZZTIME := 5m
 FUZZED = $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -n 1 dirname | sort -u)
 
-.PHONY: demo test check bench bench-wan soak fuzz build tools
+.PHONY: demo test check bench bench-wan chaos soak fuzz build tools
 
 demo: build
 	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
@@ -57,6 +57,15 @@ LOSS := 0
 
 bench-wan: tools build
 	@$(BENCH) -set $(if $(filter quick,$(SET)),wan,$(SET)) -rtt $(RTT) -rate $(RATE) -loss $(LOSS)
+
+# README.md says what a seed is. A failing one is repeated alone by SEEDS=1 FIRST=n.
+SEEDS := 30
+FIRST := 1
+EVENTS := 10
+
+chaos: tools build
+	@GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 3h -run TestChaos ./integration/chaos \
+		-seeds $(SEEDS) -first $(FIRST) -events $(EVENTS) $(if $(DIR),-dir "$(abspath $(DIR))")
 
 soak: tools build fuzz
 	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 2,1,$(patsubst 30m,5h,$(INTEGRATION)))
