@@ -223,3 +223,7 @@ func TestReplacedWhileRead(t *testing.T) {
 		t.Errorf("reading on: %v, want Integrity", err)
 	}
 }
+
+func createOf(data []byte) endpoints.CreateOptions {
+	return endpoints.CreateOptions{Size: int64(len(data))}
+}

@@ -1,0 +1,133 @@
+package s3
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Meter is a proxy in front of a store that counts what goes through it, and may
+// be a slow line.
+type Meter struct {
+	Addr string // HOST:PORT
+
+	PartBytes atomic.Int64 // received in parts of uploads, those that broke off included
+	ReadBytes atomic.Int64 // sent of objects
+	Rate      atomic.Int64 // bytes a second, of each request; 0 is no limit
+
+	mu       sync.Mutex
+	requests map[string]int
+	broken   []Broken
+}
+
+// Broken answers some requests in the store's place.
+type Broken struct {
+	Method, Query string // that the request has, its query as a part of it
+	Times         int    // how often; it counts down
+	Status        int
+	Code, Message string
+}
+
+// NewMeter starts a meter in front of the server at addr.
+func NewMeter(t testing.TB, addr string) *Meter {
+	t.Helper()
+	m := &Meter{requests: map[string]int{}}
+	// The Host header stays what it was: it is signed.
+	proxy := &httputil.ReverseProxy{
+		Director:       func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", addr },
+		Transport:      &http.Transport{MaxIdleConnsPerHost: 64},
+		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ModifyResponse: m.response,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b, ok := m.refuses(r); ok {
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(b.Status)
+			_, _ = io.WriteString(w, "<Error><Code>"+b.Code+"</Code><Message>"+b.Message+"</Message></Error>") // the client may have gone
+			return
+		}
+		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") {
+			r.Body = &counted{r.Body, &m.PartBytes, m}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Addr = u.Host
+	return m
+}
+
+func (m *Meter) refuses(r *http.Request) (Broken, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests[kindOf(r)]++
+	for i, b := range m.broken {
+		if b.Times > 0 && r.Method == b.Method && strings.Contains(r.URL.RawQuery, b.Query) {
+			m.broken[i].Times--
+			return b, true
+		}
+	}
+	return Broken{}, false
+}
+
+// kindOf names a request: the method, and the part of the query that tells what
+// it is.
+func kindOf(r *http.Request) string {
+	for _, q := range []string{"partNumber", "uploads", "uploadId", "list-type", "delete"} {
+		if r.URL.Query().Has(q) {
+			return r.Method + " " + q
+		}
+	}
+	return r.Method
+}
+
+// Break has the next requests that are like b answered with an error.
+func (m *Meter) Break(b Broken) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = append(m.broken, b)
+}
+
+// Requests returns how many there were, by kind.
+func (m *Meter) Requests() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]int{}
+	for k, n := range m.requests {
+		out[k] = n
+	}
+	return out
+}
+
+func (m *Meter) response(r *http.Response) error {
+	if r.Request.Method == http.MethodGet && r.Request.URL.Query().Get("list-type") == "" && r.StatusCode < 300 {
+		r.Body = &counted{r.Body, &m.ReadBytes, m}
+	}
+	return nil
+}
+
+// counted counts what is read, and holds it back to the meter's rate.
+type counted struct {
+	io.ReadCloser
+	n *atomic.Int64
+	m *Meter
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n.Add(int64(n))
+	if rate := c.m.Rate.Load(); rate > 0 {
+		time.Sleep(time.Duration(int64(n) * int64(time.Second) / rate))
+	}
+	return n, err
+}
