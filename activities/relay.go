@@ -201,6 +201,14 @@ func (r *relay) read(ctx context.Context, in io.Reader, b []byte) error {
 	return err
 }
 
+// pay waits until n bytes may go.
+func (r *relay) pay(ctx context.Context, n int64) error {
+	if !r.c.pay(ctx, n) {
+		return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
+	}
+	return nil
+}
+
 // whole moves n bytes at once.
 func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
 	b := r.bufs.forSmall(n)
@@ -210,6 +218,9 @@ func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64)
 	}
 	if n == 0 {
 		return nil
+	}
+	if err := r.pay(ctx, n); err != nil {
+		return err
 	}
 	_, err := out.Write(b)
 	return err
@@ -257,8 +268,8 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 			r.atSource = true
 			return got.err
 		}
-		if !r.c.pay(ctx, int64(len(got.b))) {
-			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
+		if err := r.pay(ctx, int64(len(got.b))); err != nil {
+			return err
 		}
 		if _, err := out.Write(got.b); err != nil {
 			return err
