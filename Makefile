@@ -20,7 +20,7 @@ export GRIDFERRY_CACHE := $(CACHE)
 FUZZTIME := 5m
 FUZZED = $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -n 1 dirname | sort -u)
 
-.PHONY: demo test check bench bench-wan chaos soak fuzz build tools
+.PHONY: demo test check bench bench-wan chaos scale soak fuzz build tools
 
 demo: build
 	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
@@ -66,6 +66,14 @@ EVENTS := 10
 chaos: tools build
 	@GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 3h -run TestChaos ./integration/chaos \
 		-seeds $(SEEDS) -first $(FIRST) -events $(EVENTS) $(if $(DIR),-dir "$(abspath $(DIR))")
+
+# How many files make scale moves, and how often it kills the worker; without
+# -race, which would be what it measures.
+FILES := 10000000
+KILLS := 2
+
+scale: build
+	GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 6h -run TestScale ./integration/scale -files $(FILES) -kills $(KILLS) -baseline 1000000
 
 soak: tools build fuzz
 	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 2,1,$(patsubst 30m,5h,$(INTEGRATION)))
