@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -66,8 +67,10 @@ type CopyResult struct {
 	Late         bool             `json:"late,omitempty"`         // an attempt ended uncleanly: verify its window again at the end
 	Tuning       transfer.Tuning  `json:"tuning"`                 // as adapted
 	Adapted      []Adapted        `json:"adapted,omitempty"`      // what was changed on the way, at most 20
-	Elapsed      time.Duration    `json:"elapsed"`
-	Yielded      bool             `json:"yielded,omitempty"`
+	// Servers of the ends that were left out on the way, or came back: at most 20.
+	Servers []endpoints.ServerChange `json:"servers,omitempty"`
+	Elapsed time.Duration            `json:"elapsed"`
+	Yielded bool                     `json:"yielded,omitempty"`
 
 	// Of a range: what it met that is the whole file's. Copy the file's chunk
 	// next, with it, and no range meanwhile.

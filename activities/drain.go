@@ -55,3 +55,34 @@ func (c *copier) drainLocked(err error) {
 	}
 	c.halt()
 }
+
+// watchServers notes, until stop, which servers of the ends are left out and
+// which come back: the task's owner may wonder what slows it down.
+func (c *copier) watchServers() (stop func()) {
+	var stops []func()
+	for _, e := range c.ends.ends() {
+		w, ok := e.Storage.(endpoints.Watched)
+		if !ok {
+			continue
+		}
+		stops = append(stops, w.Watch(func(change endpoints.ServerChange) {
+			change.Why = clip(change.Why)
+			change.Time = change.Time.UTC()
+			// Whoever tells of it must not wait for what this lock is held for.
+			go c.serverChanged(change)
+		}))
+	}
+	return func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+func (c *copier) serverChanged(change endpoints.ServerChange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.servers) < maxFaults {
+		c.servers = append(c.servers, change)
+	}
+}

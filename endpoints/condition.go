@@ -42,10 +42,10 @@ type Conditions interface {
 // ServerChange says that one of an endpoint's servers has been left out, or
 // that it is in use again.
 type ServerChange struct {
-	Server string
-	Out    bool
-	Why    string // with Out
-	Time   time.Time
+	Server string    `json:"server"`
+	Out    bool      `json:"out,omitempty"`
+	Why    string    `json:"why,omitempty"` // with Out
+	Time   time.Time `json:"time"`
 }
 
 // Watched is storage with servers that may be left out.

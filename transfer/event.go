@@ -8,22 +8,24 @@ type EventCode string
 
 // The events.
 const (
-	EventStarted   EventCode = "STARTED"
-	EventRoute     EventCode = "ROUTE"
-	EventChunk     EventCode = "CHUNK_STARTED"
-	EventProgress  EventCode = "PROGRESS"
-	EventAdapted   EventCode = "ADAPTED" // a worker moves a chunk with more or fewer sessions than planned
-	EventFault     EventCode = "FAULT"
-	EventPaused    EventCode = "PAUSED"
-	EventResumed   EventCode = "UNPAUSED"
-	EventUpdated   EventCode = "UPDATED"
-	EventInactive  EventCode = "INACTIVE"
-	EventActivated EventCode = "ACTIVATED"
-	EventExpiring  EventCode = "EXPIRING" // a credential ends before the task will
-	EventSucceeded EventCode = "SUCCEEDED"
-	EventFailed    EventCode = "FAILED"
-	EventCanceled  EventCode = "CANCELED"
-	EventExpired   EventCode = "EXPIRED"
+	EventStarted    EventCode = "STARTED"
+	EventRoute      EventCode = "ROUTE"
+	EventChunk      EventCode = "CHUNK_STARTED"
+	EventProgress   EventCode = "PROGRESS"
+	EventAdapted    EventCode = "ADAPTED" // a worker moves a chunk with more or fewer sessions than planned
+	EventFault      EventCode = "FAULT"
+	EventPaused     EventCode = "PAUSED"
+	EventResumed    EventCode = "UNPAUSED"
+	EventUpdated    EventCode = "UPDATED"
+	EventInactive   EventCode = "INACTIVE"
+	EventActivated  EventCode = "ACTIVATED"
+	EventExpiring   EventCode = "EXPIRING"        // a credential ends before the task will
+	EventServerOut  EventCode = "SERVER_LEFT_OUT" // one of an endpoint's servers does not answer
+	EventServerBack EventCode = "SERVER_BACK"
+	EventSucceeded  EventCode = "SUCCEEDED"
+	EventFailed     EventCode = "FAILED"
+	EventCanceled   EventCode = "CANCELED"
+	EventExpired    EventCode = "EXPIRED"
 )
 
 // Event is one thing that happened to a task.

@@ -291,6 +291,13 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 			Description: fmt.Sprintf("%d instead of %d sessions: %s", a.To, a.From, a.Reason),
 		})
 	}
+	for _, s := range res.Servers {
+		e := transfer.Event{Time: s.Time, Code: transfer.EventServerBack, Chunk: w.Chunk.ID, Description: s.Server + " is in use again"}
+		if s.Out {
+			e.Code, e.Description = transfer.EventServerOut, s.Server+" is left out until it answers again: "+s.Why
+		}
+		r.event(ctx, e)
+	}
 	r.seen(res)
 	if grew {
 		w.Blocks = 0

@@ -83,6 +83,15 @@ func (s *Storage) leaving(c *wire.Client) bool {
 	return out || s.drained() != nil
 }
 
+// crowded says whether a session in use should end at the next file, because
+// another server has less to do.
+func (s *Storage) crowded(c *wire.Client) bool {
+	s.mu.Lock()
+	at := s.using[c]
+	s.mu.Unlock()
+	return at != nil && s.team.crowded(at)
+}
+
 // ServerName is how drains and other workers name a server of a record: with
 // its port.
 func ServerName(scheme, server string) string {

@@ -59,7 +59,7 @@ func (s *Storage) Send(ctx context.Context, dst endpoints.Storage, opts endpoint
 	defer d.release(to)
 	r := &sendRun{src: s, dst: d, done: done, progress: progress}
 	r.next = func() (endpoints.Send, bool) {
-		if s.leaving(from) || d.leaving(to) {
+		if s.leaving(from) || d.leaving(to) || s.crowded(from) || d.crowded(to) {
 			return endpoints.Send{}, false // whoever has more begins another run, elsewhere
 		}
 		return next()

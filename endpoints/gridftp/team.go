@@ -29,7 +29,8 @@ type team struct {
 	mu       sync.Mutex
 	members  []member
 	resolved time.Time
-	next     int // whose turn it is among equals
+	next     int       // whose turn it is among equals
+	evened   time.Time // when a session was last sent elsewhere
 
 	watchers map[*func(endpoints.ServerChange)]struct{}
 }
@@ -291,6 +292,34 @@ func (t *team) other(s *server) bool {
 		defer m.server.mu.Unlock()
 		return m.breaker.is(closed) && m.drain == nil
 	})
+}
+
+// evenOut is how soon after a session has been sent from one server to another
+// the next one may be: a run that ends costs what a login does.
+const evenOut = 3 * time.Second
+
+// crowded says that a session in use had better end and begin anew, because
+// another server has come into use that has little to do: runs last for as
+// long as there are files.
+func (t *team) crowded(s *server) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.members) < 2 || time.Since(t.evened) < evenOut {
+		return false
+	}
+	load := func(s *server) (n int, well bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.sessions) + len(s.attempts), s.drain == nil && !s.doubted && (s.breaker.is(closed) || s.breaker.is(halfOpen) && !s.breaker.trial)
+	}
+	mine, _ := load(s)
+	for _, m := range t.members {
+		if theirs, well := load(m.server); well && theirs+1 < mine {
+			t.evened = time.Now()
+			return true
+		}
+	}
+	return false
 }
 
 // several says whether there is more than one server to choose from.

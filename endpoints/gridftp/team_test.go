@@ -292,3 +292,29 @@ func TestServerName(t *testing.T) {
 		}
 	}
 }
+
+// TestTeamEvensOut: sessions that last go over to a server that came back.
+func TestTeamEvensOut(t *testing.T) {
+	d, team := testTeam(t, "127.0.0.1:1", "127.0.0.1:2")
+	busy, back := d.server(wire.FTP, "127.0.0.1:1"), d.server(wire.FTP, "127.0.0.1:2")
+	back.mu.Lock()
+	back.breaker.fail("refused", time.Now())
+	back.mu.Unlock()
+	for range 2 {
+		busy.begin(false)
+	}
+	if team.crowded(busy) {
+		t.Error("a session is sent to a server that is left out")
+	}
+	back.mu.Lock()
+	back.breaker.greeted()
+	back.mu.Unlock()
+	if !team.crowded(busy) || team.crowded(busy) {
+		t.Error("not one session at a time is sent over")
+	}
+	team.evened = time.Time{}
+	back.begin(false)
+	if team.crowded(busy) {
+		t.Error("sessions are sent back and forth")
+	}
+}
