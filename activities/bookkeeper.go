@@ -113,7 +113,7 @@ func (b *bookkeeper) put(ctx context.Context) error {
 		return fault.Wrap(fault.Transient, "keep", "the ledger", errLeaseLost)
 	}
 	c.mu.Lock()
-	c.led.Updated = time.Now().UTC()
+	c.led.Updated = c.clock.now()
 	text, err := json.Marshal(c.led)
 	reserved, asked := c.led.Reserved, b.asked
 	b.dirty = false

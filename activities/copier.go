@@ -72,6 +72,7 @@ type copier struct {
 	downTries int
 
 	begun bool // the destination may hold something of this attempt
+	clock clock
 	book  bookkeeper
 }
 
@@ -111,7 +112,7 @@ func (c *copier) open(ctx context.Context) error {
 		return nil
 	}
 	c.prev = prev
-	c.led = succeed(prev, c.in.Chunk.Sheet, c.hold.epoch(), len(files), time.Now().UTC())
+	c.led = succeed(prev, c.in.Chunk.Sheet, c.hold.epoch(), len(files), c.clock.now())
 	for i, v := range c.led.Changed {
 		c.files[i].Size, c.files[i].ModTime = v.Size, v.ModTime
 	}

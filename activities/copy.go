@@ -146,6 +146,7 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 	}()
 
 	c := newCopier(d, in, h)
+	c.clock = newClock(ctx)
 	defer beatWith(ctx, func() any { return c.progress() })()
 
 	// The attempt outlives the cancellation of ctx, which asks it to stop at

@@ -101,7 +101,7 @@ func (x *deleter) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	group := fmt.Sprintf("delete-%010d", x.begun)
-	return putLines(ctx, x.d.Blobs, resultsKey(x.in.Task, group, 0, time.Now().UnixNano()), x.results)
+	return putLines(ctx, x.d.Blobs, resultsKey(x.in.Task, group, 0, newClock(ctx).now().UnixNano()), x.results)
 }
 
 // over says that nothing new should be begun.

@@ -63,7 +63,7 @@ const (
 // Finish ends what copying began.
 func (d *Data) Finish(ctx context.Context, in FinishInput) (FinishResult, error) {
 	defer d.beat(ctx)()
-	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime)}
+	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime), clock: newClock(ctx)}
 	err := f.run(ctx)
 	return f.res, toTemporal(err)
 }
@@ -72,6 +72,7 @@ type finisher struct {
 	d     *Data
 	in    FinishInput
 	until time.Time
+	clock clock
 	ends  *pair
 	res   FinishResult
 
@@ -239,7 +240,7 @@ func (f *finisher) tooEarly(led *ledger) time.Duration {
 	if since.IsZero() {
 		return 0
 	}
-	return max(0, time.Until(since.Add(horizon)))
+	return f.clock.left(since, horizon)
 }
 
 // results writes the lines that an incomplete chunk still owes.

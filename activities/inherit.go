@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -37,7 +36,7 @@ const helpers = 8
 func (c *copier) inherit(ctx context.Context) error {
 	suspects := c.prev.suspects()
 	if len(suspects) > 0 {
-		if err := sleep(ctx, time.Until(c.prev.Updated.Add(c.quietTime()))); err != nil {
+		if err := sleep(ctx, c.clock.left(c.prev.Updated, c.quietTime())); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -133,7 +132,7 @@ func (c *copier) another(i int) {
 // hand may make it again, so it is removed once more at the end of the task.
 // The caller holds mu.
 func (c *copier) spent(i int) {
-	c.led.Late = append(c.led.Late, late{File: i, Epoch: c.hold.epoch(), Since: time.Now().UTC()})
+	c.led.Late = append(c.led.Late, late{File: i, Epoch: c.hold.epoch(), Since: c.clock.now()})
 }
 
 // generations are all shared names that the ranges of a file may have been

@@ -21,7 +21,7 @@ func (c *copier) suspect(i int, lost bool) {
 	c.dropped = now
 	c.quiet[i] = now.Add(c.quietTime())
 	if lost {
-		c.led.Late = append(c.led.Late, late{File: i, Epoch: c.hold.epoch(), Since: now.UTC()})
+		c.led.Late = append(c.led.Late, late{File: i, Epoch: c.hold.epoch(), Since: c.clock.now()})
 	}
 }
 

@@ -107,7 +107,7 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 	w.prefix = walkPrefix(in.Task, f.Step, w.run)
 	w.extras = newLister[extraName](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "extras", w.step, w.run, page) })
 	w.dirs = newLister[dirTimes](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "dirs", w.step, w.run, page) })
-	group, epoch := fmt.Sprintf("walk-%06d", w.step), time.Now().UnixNano()
+	group, epoch := fmt.Sprintf("walk-%06d", w.step), newClock(ctx).now().UnixNano()
 	w.results = newLister[transfer.Result](d.Blobs, resultsPage, func(page int) string { return resultsKey(in.Task, group, page, epoch) })
 	w.results.wrote = func(page int, lines []transfer.Result) {
 		w.indexes = append(w.indexes, newPageIndex(page, epoch, lines))
