@@ -55,7 +55,8 @@ type copier struct {
 	staff   staff
 	tuning  transfer.Tuning
 	chores  []func(context.Context)
-	moving  map[int]int64 // bytes of files under way, as far as is known
+	moving  map[int]int64  // bytes of files under way, as far as is known
+	large   map[int]*large // files in parts under way
 
 	stop      bool // hand out nothing
 	halted    chan struct{}
@@ -78,7 +79,7 @@ type copier struct {
 
 func newCopier(d *Data, in CopyInput, h *hold) *copier {
 	c := &copier{
-		d: d, in: in, hold: h, tuning: in.Chunk.Tuning, moving: map[int]int64{}, quiet: map[int]time.Time{}, halted: make(chan struct{}),
+		d: d, in: in, hold: h, tuning: in.Chunk.Tuning, moving: map[int]int64{}, large: map[int]*large{}, quiet: map[int]time.Time{}, halted: make(chan struct{}),
 		log: d.logger().With("task", in.Task, "chunk", in.Chunk.ID, "epoch", h.epoch()),
 	}
 	c.changed = sync.NewCond(&c.mu)

@@ -28,18 +28,28 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 		err := r.move(ctx, t)
 		c.atWork(-1)
 		c.mu.Lock()
-		if err == nil {
-			a := arrival{path: r.path, relayed: true, parts: t.parts}
-			if r.hash != nil {
-				a.alg, a.sourceSum = r.alg, hex.EncodeToString(r.hash.Sum(nil))
+		a := arrival{path: r.path, relayed: true, parts: t.parts}
+		if err == nil && r.hash != nil {
+			a.alg, a.sourceSum = r.alg, hex.EncodeToString(r.hash.Sum(nil))
+		}
+		if err != nil {
+			c.suspect(t.i, connectionLost(err) && ctx.Err() == nil)
+		}
+		switch {
+		case t.parts:
+			if err != nil {
+				c.large[t.i].fault(err, r.atSource)
 			}
+			c.leave(t.i, a)
+		case err != nil:
+			c.trouble(t.i, err, r.atSource, t.lone)
+		default:
 			c.proveLater(t.i, a)
-			c.mu.Unlock()
+		}
+		c.mu.Unlock()
+		if err == nil {
 			continue
 		}
-		c.suspect(t.i, connectionLost(err) && ctx.Err() == nil)
-		c.trouble(t.i, err, r.atSource, t.lone)
-		c.mu.Unlock()
 		if kind := fault.KindOf(err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
 			continue
 		}
@@ -104,15 +114,23 @@ func (r *relay) move(ctx context.Context, t turn) error {
 		return r.part(ctx, endpoints.Range{End: r.f.Size}, false)
 	}
 	c.mu.Lock()
-	parts := c.missing(r.i)
+	l := c.largeOf(t)
+	// A digest is of all bytes in their order: who keeps one reads them all.
+	l.whole = verify
 	p := c.led.Partial[r.i]
 	c.mu.Unlock()
-	fresh := len(p.Have) == 0 && !isRange
+	fresh := len(p.Have) == 0 && verify
 	if verify && !fresh {
 		r.resume(p)
 	}
 	var flush int64
-	for _, part := range parts {
+	for {
+		c.mu.Lock()
+		part, ok := l.pop()
+		c.mu.Unlock()
+		if !ok {
+			return nil
+		}
 		if err := r.part(ctx, part, !fresh); err != nil {
 			return err
 		}
@@ -120,7 +138,7 @@ func (r *relay) move(ctx context.Context, t turn) error {
 		c.mu.Lock()
 		c.have(r.i, part)
 		r.keepHash()
-		delete(c.moving, r.i)
+		c.moving[r.i] = max(0, c.moving[r.i]-r.moved)
 		r.moved = 0
 		// The part before last is in the store before the next one begins.
 		c.book.wait(flush)
@@ -131,7 +149,6 @@ func (r *relay) move(ctx context.Context, t turn) error {
 			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
 		}
 	}
-	return nil
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of
@@ -276,7 +293,7 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 		}
 		r.moved += int64(len(got.b))
 		r.c.mu.Lock()
-		r.c.moving[r.i] = r.moved
+		r.c.moving[r.i] += int64(len(got.b))
 		r.c.mu.Unlock()
 		free <- got.b
 	}

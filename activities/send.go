@@ -125,8 +125,9 @@ type sendRun struct {
 // flight is a file that the run has taken.
 type flight struct {
 	path     string
-	rest     []endpoints.Range // of a large file, not handed out yet
-	out      int               // sends handed out and not done
+	large    *large // nil of one that goes whole
+	out      int    // sends handed out and not done
+	moved    int64  // bytes of the last of them, as far as is known
 	suspect  bool
 	err      error
 	atSource bool
@@ -143,12 +144,16 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 			return endpoints.Send{}, false
 		}
 		c.mu.Lock()
-		if fl := r.taken[r.large]; fl != nil && len(fl.rest) > 0 && !c.stop && fl.err == nil && !fl.suspect {
-			f, part := c.files[r.large], fl.rest[0]
-			fl.rest = fl.rest[1:]
-			fl.out++
-			c.mu.Unlock()
-			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Part: &part, Key: r.large}, true
+		if fl := r.taken[r.large]; fl != nil && fl.large != nil && !c.stop {
+			f := c.files[r.large]
+			if part, ok := fl.large.pop(); ok {
+				fl.out++
+				c.mu.Unlock()
+				return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Part: &part, Key: r.large}, true
+			}
+			if fl.out == 0 { // others took the rest of it
+				r.leave(r.large, fl)
+			}
 		}
 		c.mu.Unlock()
 		t, ok := r.following()
@@ -164,11 +169,8 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 			c.mu.Unlock()
 			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Key: t.i}, true
 		}
-		if fl.rest = c.missing(t.i); len(fl.rest) == 0 {
-			c.proveLater(t.i, arrival{path: fl.path, parts: true})
-		} else {
-			r.taken[t.i], r.large = fl, t.i
-		}
+		fl.large = c.largeOf(t)
+		r.taken[t.i], r.large = fl, t.i
 		c.mu.Unlock()
 	}
 }
@@ -180,8 +182,8 @@ func (r *sendRun) due() int64 {
 	defer r.c.mu.Unlock()
 	n := r.owed
 	r.owed = 0
-	if fl := r.taken[r.large]; fl != nil && len(fl.rest) > 0 {
-		n += fl.rest[0].Len()
+	if fl := r.taken[r.large]; fl != nil && fl.large != nil && len(fl.large.rest) > 0 {
+		n += fl.large.rest[0].Len()
 	}
 	return n
 }
@@ -218,14 +220,47 @@ func (r *sendRun) done(s endpoints.Sent) {
 	case s.Err != nil || s.Suspect:
 		fl.suspect = true
 	case s.Part != nil:
-		delete(c.moving, s.Key)
+		r.moved(s.Key, fl, 0)
 		c.have(s.Key, *s.Part)
 		// Asking for more only when this much is safe keeps the risk small.
 		c.book.wait(c.book.ask())
 	}
-	if fl.out == 0 && (len(fl.rest) == 0 || fl.err != nil || fl.suspect) {
+	if l := fl.large; l != nil {
+		l.hurt = l.hurt || fl.err != nil || fl.suspect
+		if fl.out == 0 && (l.hurt || len(l.rest) == 0) {
+			r.leave(s.Key, fl)
+		}
+		return
+	}
+	if fl.out == 0 {
 		r.landed(s, fl)
 	}
+}
+
+// leave ends this run's part in a large file, of which it has nothing
+// outstanding, or nothing that will ever be known. The caller holds mu.
+func (r *sendRun) leave(i int, fl *flight) {
+	c := r.c
+	delete(r.taken, i)
+	r.moved(i, fl, 0)
+	switch {
+	case fl.err != nil:
+		c.suspect(i, connectionLost(fl.err))
+		fl.large.fault(fl.err, fl.atSource)
+	case fl.suspect || fl.out > 0:
+		// Whether it is late is known when the run has ended.
+		c.suspect(i, false)
+		fl.large.hurt, fl.large.suspect = true, true
+		r.suspects = append(r.suspects, i)
+	}
+	c.leave(i, arrival{path: fl.path, parts: true})
+}
+
+// moved notes how much of what was handed out last is moved. Others may move
+// parts of the same file. The caller holds mu.
+func (r *sendRun) moved(i int, fl *flight, bytes int64) {
+	r.c.moving[i] = max(0, r.c.moving[i]+bytes-fl.moved)
+	fl.moved = bytes
 }
 
 // connectionLost says that a run ended without its servers being told.
@@ -250,7 +285,7 @@ func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
 		r.suspects = append(r.suspects, i)
 		return
 	}
-	a := arrival{path: fl.path, parts: s.Part != nil}
+	a := arrival{path: fl.path}
 	if s.SourceSum != "" && s.DestSum != "" {
 		a.alg, a.sourceSum, a.destSum = c.in.Probe.Checksum, s.SourceSum, s.DestSum
 	}
@@ -265,8 +300,8 @@ func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
 func (r *sendRun) progress(p endpoints.SendProgress) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if r.taken[p.Key] != nil {
-		r.c.moving[p.Key] = p.Bytes
+	if fl := r.taken[p.Key]; fl != nil {
+		r.moved(p.Key, fl, p.Bytes)
 	}
 }
 
@@ -277,14 +312,22 @@ func (r *sendRun) end(err error) bool {
 	// A large file that was not handed out to its end, and whatever a driver
 	// may have forgotten.
 	for i, fl := range r.taken {
+		if fl.large != nil {
+			r.leave(i, fl)
+			continue
+		}
 		if fl.out > 0 {
 			c.suspect(i, false)
 			r.suspects = append(r.suspects, i)
 		}
 		c.handBack(turn{i: i, lone: r.turn.lone})
 	}
-	if r.first != nil {
-		c.handBack(*r.first)
+	switch t := r.first; {
+	case t == nil:
+	case t.shared:
+		c.leave(t.i, arrival{path: c.path(t.i), parts: true})
+	default:
+		c.handBack(*t)
 	}
 	if r.session != nil {
 		err = r.session

@@ -160,8 +160,8 @@ func (c *copier) standing() standing {
 	s.left = max(0, transfer.Work(c.in.Chunk.Files-s.files, c.in.Chunk.Bytes-s.bytes))
 	if !c.stop {
 		// Those at work have something to do until it is done; others need a
-		// file that nobody has.
-		s.room = min(c.staff.most, c.staff.working+len(c.files)-c.next+len(c.redo)+min(1, len(c.lone)))
+		// file that nobody has, or parts of one.
+		s.room = min(c.staff.most, c.staff.working+len(c.files)-c.next+len(c.redo)+min(1, len(c.lone))+c.partsLeft())
 	}
 	return s
 }

@@ -118,9 +118,10 @@ func (c *copier) quietOf(list *[]int) (int, bool) {
 
 // turn is a file that a sender has been given.
 type turn struct {
-	i     int
-	lone  bool
-	parts bool // large: it goes in parts
+	i      int
+	lone   bool
+	parts  bool // large: it goes in parts
+	shared bool // others are at it: take parts of it beside them
 }
 
 // take gives a sender its next file, and waits while others may still hand one
@@ -136,6 +137,9 @@ func (c *copier) take() (turn, bool) {
 				c.back(i)
 				return turn{}, false
 			}
+			return t, true
+		}
+		if t, ok := c.share(); ok {
 			return t, true
 		}
 		if c.stop || c.exhausted() {

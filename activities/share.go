@@ -1,0 +1,96 @@
+package activities
+
+import (
+	"github.com/gridferry/gridferry/endpoints"
+)
+
+// large is a file in parts that is under way. Where there are fewer files than
+// senders, several take parts of one; what becomes of it is decided when the
+// last of them has nothing outstanding. It is under the copier's lock.
+type large struct {
+	rest    []endpoints.Range // not handed out
+	lone    bool              // it goes alone, see turn
+	whole   bool              // one sender takes all of it
+	holders int               // senders that take of it
+	hurt    bool              // nothing more of it is handed out
+
+	// The first fault that somebody met with it; suspect: parts are not proven.
+	err      error
+	atSource bool
+	suspect  bool
+}
+
+// largeOf is the file that a sender has been given, whose parts it takes from
+// now on. The caller holds mu.
+func (c *copier) largeOf(t turn) *large {
+	if t.shared {
+		return c.large[t.i] // counted when the turn was given
+	}
+	l := &large{rest: c.missing(t.i), lone: t.lone, holders: 1}
+	c.large[t.i] = l
+	c.changed.Broadcast() // others may want parts of it
+	return l
+}
+
+// share gives a sender a file that is under way, to take parts of it. The
+// caller holds mu.
+func (c *copier) share() (turn, bool) {
+	if c.stop {
+		return turn{}, false
+	}
+	for i, l := range c.large {
+		if l.open() {
+			l.holders++
+			return turn{i: i, parts: true, shared: true}, true
+		}
+	}
+	return turn{}, false
+}
+
+// leave ends a sender's part in a file. The last one decides about it: a is
+// what it knows of the file if that has arrived. The caller holds mu.
+func (c *copier) leave(i int, a arrival) {
+	l := c.large[i]
+	if l.holders--; l.holders > 0 {
+		return
+	}
+	delete(c.large, i)
+	switch {
+	case l.err != nil:
+		c.trouble(i, l.err, l.atSource, l.lone)
+	case l.suspect || len(l.rest) > 0:
+		c.handBack(turn{i: i, lone: l.lone})
+	default:
+		c.proveLater(i, a)
+	}
+}
+
+// partsLeft counts the parts that other senders could take. The caller holds mu.
+func (c *copier) partsLeft() (n int) {
+	for _, l := range c.large {
+		if l.open() {
+			n += len(l.rest)
+		}
+	}
+	return n
+}
+
+// open says that more senders may take parts. The caller holds mu.
+func (l *large) open() bool { return !l.lone && !l.whole && !l.hurt && len(l.rest) > 0 }
+
+// pop takes the next part of a file, if there is one. The caller holds mu.
+func (l *large) pop() (part endpoints.Range, ok bool) {
+	if l.hurt || len(l.rest) == 0 {
+		return endpoints.Range{}, false
+	}
+	part, l.rest = l.rest[0], l.rest[1:]
+	return part, true
+}
+
+// fault notes what a sender met with the file.
+func (l *large) fault(err error, atSource bool) {
+	l.hurt = true
+	if l.err == nil {
+		l.err, l.atSource = err, atSource
+	}
+}
