@@ -233,7 +233,7 @@ func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
 		lease, err = d.Leases.Acquire(ctx, want)
 		if fault.Is(err, fault.Busy) {
 			// The slot is better used by somebody else meanwhile.
-			err = &notNow{err}
+			err = &notNow{&atLimit{err}}
 		}
 		return err
 	})
@@ -250,3 +250,10 @@ func (d *Data) acquire(ctx context.Context, in CopyInput) (*hold, error) {
 type notNow struct{ err error }
 
 func (e *notNow) Error() string { return e.err.Error() }
+
+// atLimit is a Busy error of whoever gives out leases: there are as many
+// sessions as the endpoint may have.
+type atLimit struct{ err error }
+
+func (e *atLimit) Error() string { return e.err.Error() }
+func (e *atLimit) Unwrap() error { return e.err }

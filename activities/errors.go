@@ -80,6 +80,13 @@ func toFault(err error, path string, now time.Time) transfer.Fault {
 		out.Domain, out.Fingerprint = strings.ToValidUTF8(c.Domain, "?"), c.Fingerprint
 	}
 	out.OwnStore = errors.Is(err, blob.ErrFull)
+	switch {
+	case out.Kind != fault.Busy:
+	case isDrained(err):
+		out.Reason = transfer.ReasonDrained
+	case errors.As(err, new(*noSlot)) || errors.As(err, new(*atLimit)):
+		out.Reason = transfer.ReasonLimit
+	}
 	return out
 }
 

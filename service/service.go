@@ -32,6 +32,10 @@ type Options struct {
 	// Temporal has forgotten. Nil asks a worker.
 	Records activities.Records
 
+	// Caller is who asks, for those who wonder who has paused their task. It is
+	// a claim and no proof.
+	Caller string
+
 	// Patience is how long a worker may take to answer; 0 is 10 s.
 	Patience time.Duration
 }
@@ -42,6 +46,7 @@ type Service struct {
 	names    *Namespace
 	queue    string
 	records  activities.Records
+	caller   string
 	patience time.Duration
 }
 
@@ -49,7 +54,7 @@ var _ transfer.Service = (*Service)(nil)
 
 // New returns a Service. The client stays the caller's to close.
 func New(c client.Client, o Options) *Service {
-	s := &Service{client: c, names: NewNamespace(c, o.Namespace), queue: o.Queue, records: o.Records, patience: o.Patience}
+	s := &Service{client: c, names: NewNamespace(c, o.Namespace), queue: o.Queue, records: o.Records, caller: o.Caller, patience: o.Patience}
 	if s.queue == "" {
 		s.queue = transfer.QueueControl
 	}

@@ -8,6 +8,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -90,7 +91,12 @@ func (s *Service) projection(ctx context.Context, id transfer.TaskID, d *workflo
 	if task.AsOf.IsZero() {
 		task.AsOf = task.Requested
 	}
-	task.Verdict = fmt.Sprintf("no worker answers; this is how it stood %s ago", transfer.FormatDuration(time.Since(task.AsOf)))
+	task.Outlook = transfer.Outlook{
+		Prospect: transfer.Waiting, For: transfer.ForWorker, Since: task.AsOf,
+		Text: fmt.Sprintf("no worker answers; this is how it stood %s ago", transfer.FormatDuration(time.Since(task.AsOf))),
+		Hint: "is gridferryd running?",
+	}
+	task.Verdict = task.Outlook.String()
 	return task, nil
 }
 
@@ -120,8 +126,8 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 	if !status.Copying.IsZero() {
 		task.Progress = task.Progress.WithRate(status.Copying, now)
 	}
-	if why := stuck(d, now); why != "" && !task.Paused && task.Status == transfer.Active {
-		task.Verdict = why
+	if o, ok := stuck(d, now); ok && !task.Paused && task.Status == transfer.Active {
+		task.Outlook, task.Verdict = o, o.String()
 	}
 	return task
 }
@@ -133,26 +139,70 @@ const unclaimed = 15 * time.Second
 // stuck says what the workflow cannot know, because the server deals with it:
 // workers that were lost, limits that are reached, and queues that nobody
 // serves.
-func stuck(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
+func stuck(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) (transfer.Outlook, bool) {
+	var first transfer.Outlook
+	moving := false
 	for _, a := range d.GetPendingActivities() {
-		name := a.GetActivityType().GetName()
-		if name == "Notify" {
+		if a.GetActivityType().GetName() == "Notify" {
 			continue // the task does not wait for it
 		}
-		switch last := a.GetLastFailure(); {
-		case last.GetTimeoutFailureInfo() != nil:
-			return fmt.Sprintf("the worker at %s was lost; attempt %d goes on from where it was", name, a.GetAttempt())
-		case last.GetApplicationFailureInfo().GetType() == string(fault.Busy):
-			return "waiting for its turn: " + last.GetMessage()
-		case last != nil:
-			return fmt.Sprintf("attempt %d of %s, after: %s", a.GetAttempt(), name, last.GetMessage())
-		case a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 && a.GetScheduledTime() != nil:
-			if lain := now.Sub(a.GetScheduledTime().AsTime()); lain > unclaimed {
-				return fmt.Sprintf("no worker has taken up %s for %s: is gridferryd running where it is needed?", name, transfer.FormatDuration(lain))
-			}
+		o, ok := waits(a, now)
+		if !ok {
+			moving = moving || a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
+			continue
+		}
+		if first.Prospect == "" {
+			first = o
 		}
 	}
-	return ""
+	if moving && first.For == transfer.ForLimit {
+		return first, false // some of its copies wait for their turn behind others of its own
+	}
+	return first, first.Prospect != ""
+}
+
+// waits says what keeps an activity from getting on.
+func waits(a *workflowpb.PendingActivityInfo, now time.Time) (transfer.Outlook, bool) {
+	name := a.GetActivityType().GetName()
+	o := transfer.Outlook{Prospect: transfer.Waiting}
+	if a.GetScheduledTime() != nil {
+		o.Since = a.GetScheduledTime().AsTime()
+	}
+	switch last := a.GetLastFailure(); {
+	case last.GetTimeoutFailureInfo() != nil:
+		o.For = transfer.ForWorker
+		o.Text = fmt.Sprintf("the worker at %s was lost; attempt %d goes on from where it was", name, a.GetAttempt())
+		return o, true
+	case last.GetApplicationFailureInfo().GetType() == string(fault.Busy):
+		f := transfer.Fault{Kind: fault.Busy}
+		_ = decode(last.GetApplicationFailureInfo().GetDetails(), &f) // of another release, perhaps
+		o.For, o.Hint = transfer.WaitsFor(f)
+		o.Text = "waiting for its turn: " + last.GetMessage()
+		if o.For == transfer.ForDrained {
+			o.Text = "waiting for an endpoint: " + last.GetMessage()
+		}
+		return o, true
+	case last != nil:
+		o.For = transfer.ForServer
+		o.Text = fmt.Sprintf("attempt %d of %s, after: %s", a.GetAttempt(), name, last.GetMessage())
+		return o, true
+	case a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && a.GetAttempt() <= 1 && a.GetScheduledTime() != nil:
+		if lain := now.Sub(o.Since); lain > unclaimed {
+			o.For, o.Hint = transfer.ForWorker, "is gridferryd running where it is needed?"
+			o.Text = fmt.Sprintf("no worker has taken up %s for %s", name, transfer.FormatDuration(lain))
+			if queue := queueOf(a); queue != "" {
+				o.Text = fmt.Sprintf("no worker on task queue %s has taken up %s for %s", queue, name, transfer.FormatDuration(lain))
+			}
+			return o, true
+		}
+	}
+	return o, false
+}
+
+// queueOf is the task queue that an activity lies in; empty when the server
+// does not tell.
+func queueOf(a *workflowpb.PendingActivityInfo) string {
+	return a.GetActivityOptions().GetTaskQueue().GetName()
 }
 
 // closed reads how a workflow ended.
@@ -282,7 +332,7 @@ func hasEnded(what string, id transfer.TaskID) error {
 
 // Pause implements transfer.Service.
 func (s *Service) Pause(ctx context.Context, id transfer.TaskID) error {
-	return s.change(ctx, id, workflows.TellPause)
+	return s.change(ctx, id, workflows.TellPause, workflows.Who{By: s.caller})
 }
 
 // Resume implements transfer.Service.

@@ -91,6 +91,16 @@ func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 			FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: string(fault.Busy)}},
 		},
 	}
+	details, err := converter.GetDefaultDataConverter().ToPayloads(transfer.Fault{Kind: fault.Busy, Reason: transfer.ReasonDrained})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drained := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Probe"}, Attempt: 2, LastFailure: &failurepb.Failure{
+			Message:     "out of use for maintenance",
+			FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: string(fault.Busy), Details: details}},
+		},
+	}
 	mail := &workflowpb.PendingActivityInfo{
 		ActivityType: &commonpb.ActivityType{Name: "Notify"}, Attempt: 5, LastFailure: &failurepb.Failure{Message: "no mail server"},
 	}
@@ -107,6 +117,7 @@ func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 		"a lost worker":             {active, lost, "the worker at Copy was lost; attempt 3"},
 		"a limit":                   {active, busy, "all 4 sessions are taken"},
 		"a place":                   {active, turn, "waiting for its turn: lab#dtn takes one task at a time"},
+		"an endpoint out of use":    {active, drained, "waiting for an endpoint: out of use"},
 		"a mail server":             {active, mail, "progressing"},
 		"paused":                    {paused, lost, "progressing"},
 	} {

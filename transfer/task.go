@@ -37,7 +37,8 @@ type Task struct {
 	Status      Status    `json:"status"`
 	Paused      bool      `json:"is_paused"`
 	Phase       Phase     `json:"phase"`
-	Verdict     string    `json:"verdict"` // progressing, waiting for what, or doomed why: one sentence
+	Verdict     string    `json:"verdict"`          // progressing, waiting for what, or doomed why: one sentence
+	Outlook     Outlook   `json:"outlook,omitzero"` // the same, taken apart
 	Owner       string    `json:"owner,omitempty"`
 	Label       string    `json:"label,omitempty"`
 	Source      string    `json:"source"` // the first item's, with a count of others
@@ -88,6 +89,8 @@ type Fault struct {
 
 	// OwnStore: what has no space is gridferry's own store, not a destination.
 	OwnStore bool `json:"own_store,omitempty"`
+	// Reason tells Busy faults apart: ReasonDrained, ReasonLimit or empty.
+	Reason string `json:"reason,omitempty"`
 
 	// Of a Credential fault, as far as it is known: see endpoints.CredentialError.
 	Domain      string `json:"domain,omitempty"`

@@ -60,7 +60,8 @@ func (r *run) answerStatus(ctx workflow.Context) Status {
 func (r *run) status(ctx workflow.Context) transfer.Task {
 	const most = 100
 	t := r.Task
-	t.Verdict = r.verdict(ctx)
+	t.Outlook = r.outlook(ctx)
+	t.Verdict = t.Outlook.String()
 	if !r.Copied.IsZero() {
 		end := t.Completed
 		if end.IsZero() {
@@ -88,35 +89,6 @@ func (w *Work) view(state string) transfer.Chunk {
 	c := w.Chunk
 	c.State, c.Done = state, w.Files
 	return c
-}
-
-// verdict says in a sentence how it looks.
-func (r *run) verdict(ctx workflow.Context) string {
-	t := r.Task
-	switch {
-	case t.Phase == transfer.PhaseDone && t.Status == transfer.Succeeded:
-		return "all that was asked is done"
-	case t.Phase == transfer.PhaseDone && t.Fatal != nil:
-		return t.Fatal.Message
-	case t.Phase == transfer.PhaseDone:
-		return "cancelled"
-	case r.Canceled || r.fatal != nil || ctx.Err() != nil:
-		return "stopping and cleaning up"
-	case t.Paused && r.flights > 0:
-		return "pausing: copies are stopping at a safe point"
-	case t.Paused:
-		return "paused; it goes on when told to resume"
-	case t.Status == transfer.Inactive:
-		return r.waitingFor()
-	case workflow.Now(ctx).Before(r.Hold.Until):
-		return fmt.Sprintf("waiting until %s after attempt %d: %s",
-			r.Hold.Until.UTC().Format(time.TimeOnly), r.Hold.Tries, r.Hold.Fault.Message)
-	case r.Strict != nil:
-		return "will fail when everything else is done: " + r.Strict.Message
-	case t.Phase == transfer.PhaseStarting:
-		return "logging in to both ends"
-	}
-	return "progressing"
 }
 
 // publish shows the task to those who look at workflows rather than at tasks:
@@ -161,7 +133,8 @@ func (r *run) brief(ctx workflow.Context) transfer.Task {
 	if t.Completed.IsZero() {
 		t.AsOf = workflow.Now(ctx)
 	}
-	t.Source, t.Destination, t.Verdict = cut(t.Source, 512), cut(t.Destination, 512), cut(t.Verdict, 512)
+	t.Source, t.Destination = cut(t.Source, 512), cut(t.Destination, 512)
+	t.Verdict, t.Outlook.Text = cut(t.Verdict, 512), cut(t.Outlook.Text, 512)
 	return t
 }
 

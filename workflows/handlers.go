@@ -21,7 +21,6 @@ func (r *run) listen(ctx workflow.Context) error {
 		name, description string
 		obey              func(workflow.Context)
 	}{
-		{TellPause, "stop copying at the next safe point, and wait", r.pause},
 		{TellResume, "go on after a pause", r.resume},
 		{TellCancel, "stop for good and clean up", r.cancel},
 		{TellCredentialRenewed, "try again whether the credentials work", r.credentialRenewed},
@@ -38,6 +37,9 @@ func (r *run) listen(ctx workflow.Context) error {
 				h.obey(ctx)
 			}
 		})
+	}
+	if err := r.listenPause(ctx); err != nil {
+		return err
 	}
 	const description = "change the label, the deadline or the tuning"
 	err := workflow.SetUpdateHandlerWithOptions(ctx, TellModify,
@@ -59,13 +61,46 @@ func (r *run) listen(ctx workflow.Context) error {
 	return nil
 }
 
+// Who is the argument of TellPause, which may be left out.
+type Who struct {
+	By string `json:"by,omitempty"` // as they say themselves
+}
+
+func (r *run) listenPause(ctx workflow.Context) error {
+	const description = "stop copying at the next safe point, and wait"
+	err := workflow.SetUpdateHandlerWithOptions(ctx, TellPause,
+		func(ctx workflow.Context, who Who) error { r.pause(ctx, who); return nil },
+		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, _ Who) error { return r.open(ctx) }, Description: description})
+	if err != nil {
+		return err
+	}
+	signals := workflow.GetSignalChannelWithOptions(ctx, TellPause, workflow.SignalChannelOptions{Description: description})
+	workflow.GoNamed(ctx, TellPause, func(ctx workflow.Context) {
+		for {
+			var who Who
+			if !signals.Receive(ctx, &who) {
+				return
+			}
+			r.pause(ctx, who)
+		}
+	})
+	return nil
+}
+
 // drainSignals obeys what has arrived and was not received yet: a run that
 // continues as new would lose it.
 func (r *run) drainSignals(ctx workflow.Context) {
+	for signals := workflow.GetSignalChannel(ctx, TellPause); ; {
+		var who Who
+		if !signals.ReceiveAsync(&who) {
+			break
+		}
+		r.pause(ctx, who)
+	}
 	for _, h := range []struct {
 		name string
 		obey func(workflow.Context)
-	}{{TellPause, r.pause}, {TellResume, r.resume}, {TellCancel, r.cancel}, {TellCredentialRenewed, r.credentialRenewed}} {
+	}{{TellResume, r.resume}, {TellCancel, r.cancel}, {TellCredentialRenewed, r.credentialRenewed}} {
 		for signals := workflow.GetSignalChannel(ctx, h.name); signals.ReceiveAsync(nil); {
 			h.obey(ctx)
 		}
@@ -100,12 +135,16 @@ func (r *run) modifiable(ctx workflow.Context, c transfer.Change) error {
 	return nil
 }
 
-func (r *run) pause(ctx workflow.Context) {
+func (r *run) pause(ctx workflow.Context, who Who) {
 	if r.Task.Paused || r.open(ctx) != nil {
 		return
 	}
-	r.Task.Paused = true
-	r.event(ctx, transfer.Event{Code: transfer.EventPaused, Description: "paused"})
+	r.Task.Paused, r.PausedSince, r.PausedBy = true, workflow.Now(ctx), cut(who.By, 200)
+	text := "paused"
+	if r.PausedBy != "" {
+		text += " by " + r.PausedBy
+	}
+	r.event(ctx, transfer.Event{Code: transfer.EventPaused, Description: text})
 	r.publish(ctx)
 	r.nudges++
 }

@@ -260,6 +260,9 @@ func (r *run) blocked(ctx workflow.Context, w *Work, f transfer.Fault) error {
 func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, attempt int) (delay time.Duration, err error) {
 	const tellAgain = 24 * time.Hour
 	now := workflow.Now(ctx)
+	if r.Hold.Fault.Kind != f.Kind || r.Hold.Since.IsZero() {
+		r.Hold.Since = now
+	}
 	r.Hold.Fault = f
 	answer := transfer.AnswerTo(transfer.Trouble{
 		Kind: f.Kind, AtSource: atSource, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull, OwnStore: f.OwnStore,
@@ -275,7 +278,7 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 			return 0, nil
 		}
 		r.fault(ctx, f, "")
-		r.Task.Status = transfer.Inactive
+		r.Task.Status, r.InactiveSince = transfer.Inactive, now
 		r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: "waiting for a credential: " + f.Message})
 		r.publish(ctx)
 		r.Suspensions++

@@ -46,6 +46,8 @@ type State struct {
 	Attributes  []string                `json:"attributes,omitempty"` // of ours, which the namespace has
 	AskedSearch bool                    `json:"asked_search,omitempty"`
 	Canceled    bool                    `json:"canceled,omitempty"` // by update or signal
+	PausedSince time.Time               `json:"paused_since,omitzero"`
+	PausedBy    string                  `json:"paused_by,omitempty"` // as far as it was said
 	Runs        int                     `json:"runs,omitempty"`
 
 	Suspension
@@ -90,7 +92,8 @@ type Work struct {
 // chunk that was blocked waits out its own time all the same.
 type Hold struct {
 	Fault transfer.Fault `json:"fault"`
-	Tries int            `json:"tries"` // faults of this kind in a row
+	Tries int            `json:"tries"`          // faults of this kind in a row
+	Since time.Time      `json:"since,omitzero"` // of the first of them
 	Until time.Time      `json:"until,omitzero"`
 }
 

@@ -23,14 +23,16 @@ func (r *run) since(ctx workflow.Context, change string) bool {
 
 // Suspension is the part of the state that is about waiting for credentials.
 type Suspension struct {
-	Wanted      []Want   `json:"wanted,omitempty"`      // the task does nothing else until it has them
-	Waiting     bool     `json:"waiting,omitempty"`     // registered: whoever activates a credential tells us
-	Renewed     bool     `json:"renewed,omitempty"`     // told so, since the credential was wanted
-	Suspensions int      `json:"suspensions,omitempty"` // that the owner was told of
-	Refused     string   `json:"refused,omitempty"`     // what the last of them was about
-	Moved       bool     `json:"moved,omitempty"`       // something got done since
-	Hasty       int      `json:"hasty,omitempty"`       // tries in a row without waiting
-	Warned      []string `json:"warned,omitempty"`      // of these credentials' ends; the last ones
+	Wanted      []Want `json:"wanted,omitempty"`      // the task does nothing else until it has them
+	Waiting     bool   `json:"waiting,omitempty"`     // registered: whoever activates a credential tells us
+	Renewed     bool   `json:"renewed,omitempty"`     // told so, since the credential was wanted
+	Suspensions int    `json:"suspensions,omitempty"` // that the owner was told of
+
+	InactiveSince time.Time `json:"inactive_since,omitzero"`
+	Refused       string    `json:"refused,omitempty"` // what the last of them was about
+	Moved         bool      `json:"moved,omitempty"`   // something got done since
+	Hasty         int       `json:"hasty,omitempty"`   // tries in a row without waiting
+	Warned        []string  `json:"warned,omitempty"`  // of these credentials' ends; the last ones
 }
 
 // Want is a credential that a task waits for.
@@ -157,7 +159,7 @@ func (r *run) announce(ctx workflow.Context) {
 		r.fault(ctx, w.Fault, "")
 		refused = append(refused, w.Domain+" "+w.Fingerprint)
 	}
-	r.Task.Status = transfer.Inactive
+	r.Task.Status, r.InactiveSince = transfer.Inactive, workflow.Now(ctx)
 	r.event(ctx, transfer.Event{Code: transfer.EventInactive, Description: r.waitingFor()})
 	r.publish(ctx)
 	r.keepRecord(ctx, true)

@@ -195,15 +195,16 @@ func (f *fake) Events(_ context.Context, id transfer.TaskID, p transfer.Page) (t
 	}}, nil
 }
 
-func (f *fake) Results(_ context.Context, id transfer.TaskID, _ transfer.Page) (transfer.Results, error) {
+func (f *fake) Results(_ context.Context, id transfer.TaskID, q transfer.ResultQuery) (transfer.Results, error) {
 	if _, err := f.load(id); err != nil {
 		return transfer.Results{}, err
 	}
-	return transfer.Results{Results: []transfer.Result{
+	all := []transfer.Result{
 		{Source: "/data/a", Dest: "/in/a", Size: 10, Algorithm: "sha256", Checksum: "6b86b273", Status: "copied"},
 		{Source: "/data/b\nc", Dest: "/in/b\nc", Size: 0, Status: "skipped"},
 		{Source: "/data/x", Dest: "/in/x", Size: 7, Status: "failed", Fault: &transfer.Fault{Kind: fault.Permission, Message: "550 open /data/x: Permission denied", Path: "/data/x"}},
-	}}, nil
+	}
+	return transfer.Results{Results: slices.DeleteFunc(all, func(r transfer.Result) bool { return !q.Selects(r) })}, nil
 }
 
 // Wait returns a task that has ended once it has been looked at three times,

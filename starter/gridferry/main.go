@@ -58,7 +58,7 @@ func connect(ctx context.Context, c starter.Connection) (transfer.Service, func(
 	if err != nil {
 		return nil, nil, err
 	}
-	return service.New(tc, service.Options{Namespace: namespace}), tc.Close, nil
+	return service.New(tc, service.Options{Namespace: namespace, Caller: owner()}), tc.Close, nil
 }
 
 // dial connects to Temporal, and says to which namespace.
