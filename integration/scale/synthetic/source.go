@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"sync"
 	"syscall"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -16,12 +17,17 @@ const pageSize = 1000
 
 // Source is a Tree to be read. It is read-only and knows no checksums.
 type Source struct {
-	tree  Tree
-	noise *noise
+	tree    Tree
+	noise   *noise
+	readers sync.Pool // what a file is made of, so that the test's garbage is not the worker's memory
 }
 
 // NewSource returns the source that holds a tree.
-func NewSource(t Tree) *Source { return &Source{tree: t, noise: newNoise()} }
+func NewSource(t Tree) *Source {
+	s := &Source{tree: t, noise: newNoise()}
+	s.readers.New = func() any { return &reader{from: s} }
+	return s
+}
 
 // Caps implements endpoints.Storage.
 func (s *Source) Caps() endpoints.Caps { return endpoints.Caps{Kind: "synthetic", MaxName: 255} }
@@ -79,7 +85,7 @@ func (s *Source) Open(_ context.Context, p string, offset, length int64) (io.Rea
 	if x.kind != file {
 		return nil, fault.Wrap(fault.NotFound, "open", p, syscall.EISDIR)
 	}
-	r := &reader{}
+	r := s.readers.Get().(*reader)
 	r.left = s.noise.content(x.n, r.buf[:])
 	r.left = r.left[min(offset, int64(len(r.left))):]
 	if length >= 0 && length < int64(len(r.left)) {
@@ -89,6 +95,7 @@ func (s *Source) Open(_ context.Context, p string, offset, length int64) (io.Rea
 }
 
 type reader struct {
+	from *Source
 	buf  [maxSize]byte
 	left []byte
 }
@@ -102,7 +109,12 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *reader) Close() error { return nil }
+// Close implements io.Closer. It is called once.
+func (r *reader) Close() error {
+	r.left = nil
+	r.from.readers.Put(r)
+	return nil
+}
 
 func readOnly(op, p string) error { return fault.Wrap(fault.Permission, op, p, syscall.EROFS) }
 
