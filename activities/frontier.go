@@ -16,10 +16,11 @@ type frontier struct {
 	Again   []int        `json:"again,omitempty"` // earlier items that were not finished
 	Dirs    []pendingDir `json:"dirs,omitempty"`  // to be looked at, last first
 	Spilled []string     `json:"spilled,omitempty"`
-	Pages   []string     `json:"pages,omitempty"`  // keys of the files of the unfinished segment
-	Files   int          `json:"files,omitempty"`  // in those pages
-	Weight  int          `json:"weight,omitempty"` // of those, see weigh
-	Segment int          `json:"segment"`          // complete ones
+	Pages   []string     `json:"pages,omitempty"`   // keys of the files of the unfinished segment
+	Files   int          `json:"files,omitempty"`   // in those pages
+	Weight  int          `json:"weight,omitempty"`  // of those, see weigh
+	Segment int          `json:"segment"`           // complete ones
+	Refused []refusedJob `json:"refused,omitempty"` // to be tried again, when nothing else is left
 
 	weight int // of Dirs, in bytes
 }
@@ -127,6 +128,11 @@ func (f *frontier) store(ctx context.Context, blobs blob.Store, key string) erro
 	for i, p := range f.Dirs {
 		out.Dirs[i] = p.packed()
 	}
+	out.Refused = make([]refusedJob, len(f.Refused))
+	for i, r := range f.Refused {
+		out.Refused[i] = r
+		out.Refused[i].Dir = r.Dir.packed()
+	}
 	return putLines(ctx, blobs, key, []frontier{out})
 }
 
@@ -142,6 +148,9 @@ func loadFrontier(ctx context.Context, blobs blob.Store, key string) (*frontier,
 	for i, p := range f.Dirs {
 		f.Dirs[i] = p.unpacked()
 		f.weight += f.Dirs[i].weigh()
+	}
+	for i, r := range f.Refused {
+		f.Refused[i].Dir = r.Dir.unpacked()
 	}
 	return &f, nil
 }

@@ -52,6 +52,7 @@ type walkSizes struct {
 	page    int           // lines of one list
 	workers int           // directories at once
 	spool   spoolSizes
+	delay   time.Duration // before what was refused is tried again; 0 is as transfer.AnswerTo says
 }
 
 var defaultWalkSizes = walkSizes{
@@ -74,6 +75,7 @@ type walk struct {
 	run    string
 	prefix string // of this step's own blobs
 	ends   *pair
+	clock  clock
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -102,12 +104,12 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 	if err != nil {
 		return WalkResult{}, err
 	}
-	w := &walk{d: d, in: in, sizes: sizes, run: newRun(), f: f, step: f.Step}
+	w := &walk{d: d, in: in, sizes: sizes, run: newRun(), f: f, step: f.Step, clock: newClock(ctx)}
 	w.changed = sync.NewCond(&w.mu)
 	w.prefix = walkPrefix(in.Task, f.Step, w.run)
 	w.extras = newLister[extraName](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "extras", w.step, w.run, page) })
 	w.dirs = newLister[dirTimes](d.Blobs, sizes.page, func(page int) string { return listKey(in.Task, "dirs", w.step, w.run, page) })
-	group, epoch := fmt.Sprintf("walk-%06d", w.step), newClock(ctx).now().UnixNano()
+	group, epoch := fmt.Sprintf("walk-%06d", w.step), w.clock.now().UnixNano()
 	w.results = newLister[transfer.Result](d.Blobs, resultsPage, func(page int) string { return resultsKey(in.Task, group, page, epoch) })
 	w.results.wrote = func(page int, lines []transfer.Result) {
 		w.indexes = append(w.indexes, newPageIndex(page, epoch, lines))
@@ -193,8 +195,9 @@ func (w *walk) survey(ctx context.Context) {
 
 // job is one thing for a worker to look at: a directory, or an item.
 type job struct {
-	dir  pendingDir
-	item int // -1: look at dir
+	dir   pendingDir
+	item  int // -1: look at dir
+	tries int // that were refused
 }
 
 // take returns the next job. It waits while others may still find some.
@@ -222,6 +225,10 @@ func (w *walk) take(ctx context.Context) (job, bool) {
 			w.f.Item++
 			w.active++
 			return job{item: w.f.Item - 1}, true
+		case w.active == 0 && len(w.f.Refused) > 0:
+			if j, ok := w.takeRefused(ctx); ok {
+				return j, true
+			}
 		case w.active == 0:
 			w.changed.Broadcast()
 			return job{}, false
@@ -261,6 +268,8 @@ func (w *walk) settle(ctx context.Context, j job, out *findings, err error) {
 		w.stop, back = true, true
 	case kind == fault.NotFound && j.dir.Extra:
 		*out = findings{} // somebody else removed it first
+	case w.postpone(j, err):
+		return
 	case ofOneName(kind):
 		*out = findings{}
 		out.fail(j.path(w.in.Request), err, !j.dir.Extra)
@@ -271,6 +280,10 @@ func (w *walk) settle(ctx context.Context, j job, out *findings, err error) {
 		w.blocked, back = err, true
 	}
 	if back {
+		if j.tries > 0 {
+			w.f.Refused = append(w.f.Refused, refusedJob{Dir: j.dir, Item: j.item, Tries: j.tries})
+			return
+		}
 		if j.item >= 0 {
 			w.f.Again = append(w.f.Again, j.item)
 			return
@@ -372,7 +385,7 @@ func (w *walk) finish(ctx context.Context) (WalkResult, error) {
 }
 
 func (w *walk) store(ctx context.Context) error {
-	over := w.blocked == nil && w.f.empty() && len(w.f.Again) == 0 && w.f.Item == len(w.in.Request.Items)
+	over := w.blocked == nil && w.f.empty() && len(w.f.Again) == 0 && len(w.f.Refused) == 0 && w.f.Item == len(w.in.Request.Items)
 	if over && w.f.Files+len(w.files) > 0 {
 		if err := w.cut(ctx); err != nil {
 			return err

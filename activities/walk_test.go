@@ -423,9 +423,18 @@ func TestWalkUnreadableDirectory(t *testing.T) {
 	put(t, w.src, "/from/open/a", []byte("a"))
 	put(t, w.src, "/from/closed/b", []byte("b"))
 	w.src.Faults().Fail(memory.List, "/from/closed", -1, refuse(fault.Permission, "/from/closed"))
-	wk := w.walk(w.request(), defaultWalkSizes)
+	hasty := defaultWalkSizes
+	hasty.delay = time.Millisecond
+	wk := w.walk(w.request(), hasty)
 	if wk.Errors != 1 || len(wk.Failed) != 1 || wk.Failed[0].Path != "/from/closed" || !wk.Failed[0].AtSource {
 		t.Errorf("failed: %+v", wk.Failed)
+	}
+	tries := int64(0)
+	for _, f := range wk.Faults {
+		tries += f.Count
+	}
+	if tries != transfer.TriesRefused {
+		t.Errorf("it was tried %d times", tries)
 	}
 	if got := dests(w.sheets(wk)); !slices.Equal(got, []string{"open/a"}) {
 		t.Errorf("copied are %v", got)
