@@ -455,13 +455,13 @@ func (w *walk) cut(ctx context.Context) error {
 		if err := putFiles(ctx, w.d.Blobs, key, piece.Files); err != nil {
 			return err
 		}
-		tuned := piece.Stats
-		if piece.Ranged != nil { // it is ranges that are moved
-			tuned = transfer.Stats{}.Add(piece.Ranged.Length)
+		tuning := transfer.Tune(w.in.Policy, piece.Stats, at)
+		if piece.Ranged != nil {
+			tuning = transfer.TuneRange(w.in.Policy, *piece.Ranged, at)
 		}
 		w.res.Chunks = append(w.res.Chunks, transfer.Chunk{
 			ID: id, Sheet: key, Files: piece.Stats.Files, Bytes: piece.Stats.Bytes,
-			Class: piece.Class, Tuning: transfer.Tune(w.in.Policy, tuned, at), Ranged: piece.Ranged,
+			Class: piece.Class, Tuning: tuning, Ranged: piece.Ranged,
 		})
 	}
 	return nil

@@ -161,8 +161,9 @@ func tuneAuto(s Stats, at Setting) Tuning {
 	// has ended. A worker that has only one may give it all.
 	t.Concurrency = clamp(start, 1, max(min(firstSessions, at.Most()), (at.Most()+1)/2))
 	if s.Files > 0 {
-		t.Concurrency = int(min(int64(t.Concurrency), s.Files))
-		t.MaxConcurrency = int(min(int64(t.MaxConcurrency), s.Files))
+		most := at.divisible(s)
+		t.Concurrency = int(min(int64(t.Concurrency), most))
+		t.MaxConcurrency = int(min(int64(t.MaxConcurrency), most))
 	}
 	t.Parallelism = at.sockets(mean, t.Concurrency)
 	t.Pipelining = at.window(mean)

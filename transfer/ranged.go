@@ -88,6 +88,33 @@ func (c Chunk) Describe() string {
 	return fmt.Sprintf("%s, %s", FormatFiles(c.Files), FormatBytes(c.Bytes))
 }
 
+// Of files of partsFrom bytes and more several senders may take parts, each of
+// minPart or more.
+const (
+	partsFrom = 64 << 20
+	minPart   = 16 << 20
+)
+
+// divisible is among how many senders files can be divided: whole ones, and
+// between two servers parts of large ones. (A relay computes the digest of what
+// passes, in order, and so has one sender for each file.)
+func (at Setting) divisible(s Stats) int64 {
+	if s.Min < partsFrom || at.StreamDest || at.Relay {
+		return s.Files
+	}
+	return s.Bytes / minPart
+}
+
+// TuneRange chooses how each range of a file is moved. Where the policy does
+// not say more, that is over one pair of sessions: other ranges have others,
+// and perhaps other workers and servers.
+func TuneRange(p Policy, r Ranged, at Setting) Tuning {
+	if p.Concurrency == 0 {
+		at.Sessions = 1
+	}
+	return Tune(p, Stats{}.Add(r.Length), at)
+}
+
 // rangedFrom is the size, in bytes, from which files of a segment are copied
 // in ranges; 0 when none is. Without a word of the policy's, that is a file
 // which is more work than a chunk should be, or more than each session's share

@@ -126,3 +126,13 @@ func TestSharedTempPath(t *testing.T) {
 		t.Errorf("%s has %d bytes", long, len(long))
 	}
 }
+
+func TestTuneRange(t *testing.T) {
+	r := Ranged{Length: gib}
+	if got := TuneRange(Policy{}, r, Setting{}); got.Concurrency != 1 || got.MaxConcurrency != 1 || got.Reason == "" {
+		t.Errorf("by itself: %+v", got)
+	}
+	if got := TuneRange(Policy{Concurrency: 3}, r, Setting{}); got.Concurrency != 3 {
+		t.Errorf("as asked: %+v", got)
+	}
+}

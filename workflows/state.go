@@ -280,10 +280,10 @@ func (s *State) retune() {
 		if w.Chunk.Class == transfer.Large {
 			stats.Min = transfer.LargeMin + 1
 		}
-		if p := w.Chunk.Ranged; p != nil {
-			stats = transfer.Stats{}.Add(p.Length)
-		}
 		w.Chunk.Tuning = transfer.Tune(s.Request.Tuning, stats, at)
+		if p := w.Chunk.Ranged; p != nil {
+			w.Chunk.Tuning = transfer.TuneRange(s.Request.Tuning, *p, at)
+		}
 	}
 }
 
