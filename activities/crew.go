@@ -65,11 +65,11 @@ type member struct {
 // join puts a chunk under the governor of its task, unless its tuning is not
 // to be changed. The returned function ends that.
 func (d *Data) join(c *copier) (leave func(context.Context)) {
-	if c.in.Chunk.Tuning.MaxConcurrency <= 0 || c.in.Chunk.Files == 0 {
+	if c.in.Chunk.Tuning.MaxConcurrency <= 0 || c.in.Chunk.Ranged.Joins() {
 		return func(context.Context) {}
 	}
 	at := c.in.Probe.Setting()
-	mean := c.in.Chunk.Bytes / c.in.Chunk.Files
+	mean := c.in.Chunk.Bytes / max(1, c.in.Chunk.Files) // a range counts no file
 	key := crewKey{c.in.Task, at.Grain(mean)}
 
 	d.crews.mu.Lock()

@@ -122,6 +122,9 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 		task.Progress.FilesInFlight += max(0, files)
 		task.Progress.BytesInFlight += max(0, bytes)
 		task.Chunks[i].Done = max(task.Chunks[i].Done, p.Files)
+		if p.Sockets > 0 {
+			task.Chunks[i].Tuning.Concurrency, task.Chunks[i].Tuning.Parallelism = p.Sessions, p.Sockets
+		}
 	}
 	if !status.Copying.IsZero() {
 		task.Progress = task.Progress.WithRate(status.Copying, now)

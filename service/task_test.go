@@ -29,7 +29,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // pending is a copy that said of itself that it had got so far.
 func pending(t *testing.T, chunk string, files, bytes int64) *workflowpb.PendingActivityInfo {
 	t.Helper()
-	p, err := converter.GetDefaultDataConverter().ToPayloads(activities.CopyProgress{Chunk: chunk, Files: files, Bytes: bytes})
+	p, err := converter.GetDefaultDataConverter().ToPayloads(activities.CopyProgress{Chunk: chunk, Files: files, Bytes: bytes, Sessions: 3, Sockets: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +65,9 @@ func TestMerge(t *testing.T) {
 	p := task.Progress
 	if p.FilesInFlight != 4 || p.BytesInFlight != 500 || p.Rate != 110 || time.Duration(p.ETA).Round(time.Second) != 9*time.Second {
 		t.Errorf("progress = %+v", p)
+	}
+	if now, then := task.Chunks[0].Tuning, task.Chunks[2].Tuning; now.Concurrency != 3 || now.Parallelism != 2 || then != (transfer.Tuning{}) {
+		t.Errorf("as adapted: %+v, of a chunk that is done: %+v", now, then)
 	}
 	if task.Chunks[0].Done != 3 || task.Chunks[1].Done != 2 || task.Verdict != "progressing" {
 		t.Errorf("task = %+v", task)
