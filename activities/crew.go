@@ -116,7 +116,7 @@ func (w *crew) add(c *copier) *member {
 		w.stop = sync.OnceFunc(func() { close(over) })
 		go w.watch(over)
 	}
-	w.share("")
+	w.share("", false)
 	return m
 }
 
@@ -135,7 +135,7 @@ func (w *crew) remove(m *member, grain transfer.Grain) (transfer.Known, bool) {
 		w.stop, w.busy = nil, spent
 		w.linger.Reset(crewLinger)
 	} else {
-		w.share("")
+		w.share("", false)
 	}
 	n, rate := w.gov.Best()
 	if rate <= 0 || spent < measuredFor {
@@ -174,15 +174,16 @@ func (w *crew) look() {
 	a, ok := w.gov.Observe(transfer.Sample{At: time.Since(w.began), Work: transfer.Work(files, bytes), Streams: working})
 	switch {
 	case ok:
-		w.share(a.Reason)
+		w.share(a.Reason, true)
 	case time.Since(w.reshared) > time.Second:
-		w.share("")
+		w.share("", true)
 	}
 }
 
 // share gives each member its part of the sessions. why is the governor's
-// reason, if it was his decision. The caller holds mu.
-func (w *crew) share(why string) {
+// reason, if it was his decision; tell is false where sessions only change
+// hands because a chunk begins or ends. The caller holds mu.
+func (w *crew) share(why string, tell bool) {
 	w.reshared = time.Now()
 	loads := make([]transfer.Load, len(w.members))
 	now := make([]int, len(w.members))
@@ -199,7 +200,11 @@ func (w *crew) share(why string) {
 			if next[i] == m.share || fewer != (next[i] < m.share || m.share < 0) {
 				continue
 			}
-			m.c.want(next[i], w.reason(why, next[i], m.share, total))
+			reason := ""
+			if tell {
+				reason = w.reason(why, next[i], m.share, total)
+			}
+			m.c.want(next[i], reason)
 			m.share = next[i]
 		}
 	}
@@ -208,16 +213,12 @@ func (w *crew) share(why string) {
 // reason says why a chunk's sessions change; empty where nobody needs to know.
 func (w *crew) reason(why string, to, from, total int) string {
 	switch {
-	case from < 0: // it begins
-		return ""
 	case why != "" && len(w.members) > 1:
 		return fmt.Sprintf("%s (%d of the %d sessions of the task)", why, to, total)
 	case why != "":
 		return why
-	case from == 0 || to == 0 && len(w.members) > 1:
-		return "" // it has waited, or gives way at its end
-	case len(w.members) > 1:
-		return fmt.Sprintf("%d of the %d sessions of the task, so that its chunks end together", to, total)
+	case from <= 0 || to == 0 || len(w.members) == 1:
+		return "" // it has waited, or has nothing left for them to do
 	}
-	return "" // it ends, or has the sessions of those that have ended
+	return fmt.Sprintf("%d of the %d sessions of the task, so that its chunks end together", to, total)
 }
