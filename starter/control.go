@@ -123,6 +123,6 @@ func (s *session) modifyCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&label, "label", "", "one line that says what this is")
 	flags.StringVar(&deadline, "deadline", "", "give up this long from now (36h, 7d), or at this `TIME`")
-	flags.StringVar(&tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS")
+	flags.StringVar(&tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS; range=SIZE for files not yet found")
 	return cmd
 }

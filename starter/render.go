@@ -177,10 +177,14 @@ func (s *session) printChunks(chunks []transfer.Chunk) error {
 		if state == "" {
 			state = "-"
 		}
+		reason := c.Tuning.Reason
+		if c.Ranged != nil {
+			reason = c.Describe() + "; " + reason
+		}
 		rows = append(rows, []string{
 			c.ID, strconv.FormatInt(c.Files, 10), transfer.FormatBytes(c.Bytes),
 			strconv.Itoa(c.Tuning.Concurrency), strconv.Itoa(c.Tuning.Parallelism), strconv.Itoa(c.Tuning.Pipelining),
-			state, sentence(c.Tuning.Reason),
+			state, sentence(reason),
 		})
 	}
 	return table(s.Stdout, rows)

@@ -65,7 +65,7 @@ func (f *requestFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.failOnQuota, "fail-on-quota", false, "fail when the destination is full, rather than wait")
 	flags.Int64Var(&f.maxFaults, "max-faults", 0, "fail when there were more than `N` faults, also such as would pass; 0 is any number")
 	flags.StringVar(&f.route, "route", "", "auto, third-party (from server to server) or relay (through a worker) (default auto)")
-	flags.StringVar(&f.tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS (default auto)")
+	flags.StringVar(&f.tuning, "tuning", "", "auto, classic, and fixed values: cc=FILES,p=SOCKETS,pp=REQUESTS; range=SIZE for very large files, or range=none (default auto)")
 	flags.StringVar(&f.sourceCred, "source-credential", "", "`ID` of the credential for the source")
 	flags.StringVar(&f.destCred, "destination-credential", "", "`ID` of the credential for the destination")
 	flags.StringVar(&f.notify, "notify", "", "whom to tell of what: `ADDRESS`, kinds (succeeded, failed, inactive, expiring, waiting), or off")
@@ -269,9 +269,10 @@ func parseDeadline(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, invalid("deadline", strconv.Quote(text)+" is neither a time span nor a time", "write 36h, 7d, 2026-05-04T12:00:00Z or \"2026-05-04 12:00\"")
 }
 
-// parsePolicy takes "auto", "classic" and "cc=4,p=2,pp=20", in any mixture.
+// parsePolicy takes "auto", "classic" and "cc=4,p=2,pp=20,range=1GiB", in any
+// mixture.
 func parsePolicy(text string) (transfer.Policy, error) {
-	const right = "write auto, classic, or values such as cc=4,p=2,pp=20"
+	const right = "write auto, classic, or values such as cc=4,p=2,pp=20,range=1GiB"
 	var p transfer.Policy
 	for _, word := range strings.Split(text, ",") {
 		name, value, fixed := strings.Cut(word, "=")
@@ -283,6 +284,14 @@ func parsePolicy(text string) (transfer.Policy, error) {
 				return p, invalid("tuning", strconv.Quote(text)+" is not a tuning", right)
 			}
 			p.Name = name // Validate knows the policies
+			continue
+		}
+		if name == "range" {
+			size, err := parseRangeSize(value)
+			if err != nil {
+				return p, err
+			}
+			p.RangeSize = size // Validate knows the bounds
 			continue
 		}
 		n, err := strconv.Atoi(value)

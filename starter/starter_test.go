@@ -134,16 +134,18 @@ func TestPages(t *testing.T) {
 
 func TestParsePolicy(t *testing.T) {
 	for text, want := range map[string]transfer.Policy{
-		"auto":           {Name: "auto"},
-		"classic,pp=50":  {Name: "classic", Pipelining: 50},
-		"cc=4,p=2,pp=20": {Concurrency: 4, Parallelism: 2, Pipelining: 20},
-		"p=8":            {Parallelism: 8},
+		"auto":            {Name: "auto"},
+		"classic,pp=50":   {Name: "classic", Pipelining: 50},
+		"cc=4,p=2,pp=20":  {Concurrency: 4, Parallelism: 2, Pipelining: 20},
+		"p=8":             {Parallelism: 8},
+		"range=256MiB":    {RangeSize: 256 << 20},
+		"cc=2,range=none": {Concurrency: 2, RangeSize: -1},
 	} {
 		if got, err := parsePolicy(text); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "auto,classic", "cc=", "cc=0", "cc=-1", "cc=many", "x=1", "auto,"} {
+	for _, text := range []string{"", "auto,classic", "cc=", "cc=0", "cc=-1", "cc=many", "x=1", "auto,", "range=", "range=0", "range=-1", "range=big", "range=1XB", "range=9999999TiB"} {
 		if got, err := parsePolicy(text); err == nil {
 			t.Errorf("%q: %+v", text, got)
 		}
