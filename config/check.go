@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // Check returns everything that is wrong with a configuration that could be
@@ -24,7 +25,7 @@ func (c *Config) Check(record func(endpoints.Record) error) Problems {
 	k.absolute("data_dir", c.DataDir)
 	k.store(c.Store)
 	k.vault(c.Vault)
-	k.absolute("blobs.dir", c.Blobs.Dir)
+	k.blobs(c.Blobs)
 	k.retention(c.Retention)
 	k.exists("trust_dir", c.TrustDir)
 	k.exists("temporal.config_file", c.Temporal.ConfigFile)
@@ -100,6 +101,19 @@ func (k *checker) absolute(key, p string) {
 		k.complain(key, "", "%q is not an absolute path", p)
 	case filepath.Clean(p) != p:
 		k.complain(key, "write "+filepath.Clean(p), "%q is not a clean path", p)
+	}
+}
+
+func (k *checker) blobs(b Blobs) {
+	k.absolute("blobs.dir", b.Dir)
+	if b.URL == "" {
+		return
+	}
+	if _, said := k.config.positions["blobs.dir"]; said {
+		k.complain("blobs", "leave dir or url out", "the blobs are in one place")
+	}
+	if loc, err := transfer.ParseLocation(b.URL); err != nil || !strings.HasPrefix(loc.Endpoint, "s3://") {
+		k.complain("blobs.url", "write s3://BUCKET/prefix", "it is not the URL of a bucket")
 	}
 }
 

@@ -84,6 +84,7 @@ type Temporal struct {
 // Blobs is where manifests, ledgers and results are kept.
 type Blobs struct {
 	Dir string `yaml:"dir"` // default: blobs in the data directory
+	URL string `yaml:"url"` // or s3://BUCKET/prefix, for hosts that share no file system; the endpoint "s3" says where and with what keys
 	// Budget is what all of it may take; beyond, what ended tasks left goes
 	// before its time, and running ones wait. 0 is no limit.
 	Budget Size `yaml:"budget"`

@@ -167,6 +167,17 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	return s, nil
 }
 
+// Connect returns the SDK's client for a record, with the connections of this
+// driver, and the bucket and prefix of its root.
+func (d *Driver) Connect(rec endpoints.Record, id Identity) (c *s3.Client, bucket, prefix string, err error) {
+	o, err := parse(rec)
+	if err != nil {
+		return nil, "", "", err
+	}
+	bucket, prefix, _ = strings.Cut(strings.TrimPrefix(o.root, "/"), "/")
+	return d.client(o, id).Client, bucket, prefix, nil
+}
+
 func (d *Driver) client(o options, id Identity) *client {
 	region := o.region
 	for _, r := range []string{id.Region, "us-east-1"} {

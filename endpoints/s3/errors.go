@@ -139,24 +139,35 @@ func kinds() map[string]struct {
 	}
 }
 
-// classify gives an error of the SDK its kind, and the store's own words.
+// classify is Explain, and says which credential a Credential error is about.
 func (s *Storage) classify(ctx context.Context, op, p string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *fault.Error
-	if errors.As(err, &known) {
+	if s.life.Err() != nil && ctx.Err() == nil {
+		return fault.Wrap(fault.Transient, op, p, errClosed)
+	}
+	err = Explain(ctx, op, p, err)
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Credential && !errors.As(err, new(*endpoints.CredentialError)) {
+		about := *e
+		about.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: e.Err}
+		return &about
+	}
+	return err
+}
+
+// Explain is for who uses the SDK's client with the driver's connections: it
+// gives its errors their kind, and the store's own words.
+func Explain(ctx context.Context, op, p string, err error) error {
+	if err == nil || errors.As(err, new(*fault.Error)) {
 		return err
 	}
 	if cause := ctx.Err(); cause != nil {
 		return fault.Wrap(fault.KindOf(cause), op, p, cause)
 	}
-	if s.life.Err() != nil {
-		return fault.Wrap(fault.Transient, op, p, errClosed)
-	}
 	a := answerOf(err)
 	if a == nil {
-		return s.silent(op, p, err)
+		return silent(op, p, err)
 	}
 	out := &fault.Error{Op: op, Path: p, Err: a}
 	if k, ok := kinds()[a.code]; ok {
@@ -164,15 +175,12 @@ func (s *Storage) classify(ctx context.Context, op, p string, err error) error {
 	} else {
 		out.Kind = kindOfStatus(a.status)
 	}
-	if out.Kind == fault.Credential {
-		out.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: a}
-	}
 	return out
 }
 
 // silent is of errors that are no answer: of the network, or of whoever gives
 // the credentials.
-func (s *Storage) silent(op, p string, err error) error {
+func silent(op, p string, err error) error {
 	var signing *v4.SigningError
 	cause := err
 	var oe *smithy.OperationError
@@ -181,7 +189,7 @@ func (s *Storage) silent(op, p string, err error) error {
 	}
 	if text := cause.Error(); errors.As(err, &signing) || strings.Contains(text, "get identity") || strings.Contains(text, "failed to refresh cached credentials") {
 		return &fault.Error{Kind: fault.Credential, Op: op, Path: p,
-			Err:  &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: errors.New("there are no usable credentials")},
+			Err:  errors.New("there are no usable credentials"),
 			Hint: "name a credential for the endpoint that has an access key, or a role"}
 	}
 	return fault.Wrap(fault.Transient, op, p, cause)

@@ -11,6 +11,7 @@ import (
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/service/store"
 	"github.com/gridferry/gridferry/service/vault"
+	"github.com/gridferry/gridferry/workers"
 )
 
 // state is what outlives this process.
@@ -24,17 +25,19 @@ type state struct {
 // in a file refuses a second host; any store refuses blobs other than those it
 // was first used with.
 func openState(ctx context.Context, c *config.Config, adopt bool, logger *slog.Logger) (*state, error) {
-	if err := makeDir(c.Blobs.Dir); err != nil {
-		return nil, err
+	if c.Blobs.URL == "" {
+		if err := makeDir(c.Blobs.Dir); err != nil {
+			return nil, err
+		}
 	}
 	kept, err := openStore(ctx, c, adopt, logger)
 	if err != nil {
 		return nil, err
 	}
 	var blobs *blob.Bounded
-	dir, err := blob.NewDir(c.Blobs.Dir)
+	unbound, err := workers.OpenBlobs(ctx, c, logger)
 	if err == nil {
-		blobs = blob.Bound(dir, blob.Limits{Budget: int64(c.Blobs.Budget), Reserve: int64(c.Blobs.Reserve)})
+		blobs = blob.Bound(unbound, blob.Limits{Budget: int64(c.Blobs.Budget), Reserve: int64(c.Blobs.Reserve)})
 		var id string
 		if id, err = blobs.ID(ctx); err == nil {
 			err = kept.BindBlobs(ctx, id)
