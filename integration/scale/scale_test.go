@@ -31,8 +31,8 @@ const (
 	maxEvents = 4096
 	maxBytes  = 4 << 20
 	maxMemory = 512 << 20
-	minRate   = 20_000 // files a second; asked of runs that are long against a lost worker's 20 s
-	longRun   = 5_000_000
+	minRate   = 20_000    // files a second; asked of runs that are long against a lost worker's 20 s
+	longRun   = 5_000_000 // has the machine to itself: what takes time is judged
 	maxGrowth = 1.2 // of the processor time per file, against that at a million
 	maxLookup = time.Second
 )
@@ -284,7 +284,7 @@ func TestScale(t *testing.T) {
 	if s.workerUse.peak > maxMemory && !raceEnabled {
 		t.Errorf("a worker had %d bytes", s.workerUse.peak)
 	}
-	if slowest > maxLookup {
+	if n >= longRun && slowest > maxLookup {
 		t.Errorf("a lookup took %v", slowest)
 	}
 	if n >= longRun && before > 0 && float64(s.cost()) > maxGrowth*float64(before) {
