@@ -51,7 +51,10 @@ func (s *Storage) Send(ctx context.Context, dst endpoints.Storage, opts endpoint
 		return err
 	}
 	defer s.release(from)
-	to, err := d.sessionWith(ctx, edit)
+	to, err := d.sessionWith(ctx, func(c *wire.Config) {
+		edit(c)
+		c.Beside = from
+	})
 	paired()
 	if err != nil {
 		return err

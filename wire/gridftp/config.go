@@ -111,6 +111,10 @@ type Config struct {
 	// receive.
 	Trace func(sent bool, line string)
 
+	// Beside is a session with another server that this one will move files to or
+	// from. A Pool prefers the session that has data connections with it.
+	Beside *Client
+
 	// Dialer makes control connections; nil is net.Dialer.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }

@@ -100,9 +100,10 @@ func (p *Pool) Get(ctx context.Context, owner string, config Config) (*Client, e
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(owner, config)
+	key, beside := keyOf(owner, config), config.Beside
+	config.Beside = nil
 	for {
-		s, err := p.take(key)
+		s, err := p.take(key, beside)
 		if err != nil {
 			return nil, err
 		}
@@ -125,8 +126,9 @@ func (p *Pool) Get(ctx context.Context, owner string, config Config) (*Client, e
 	}
 }
 
-// take removes the idle session of key that was used last; nil is none.
-func (p *Pool) take(key poolKey) (*pooled, error) {
+// take removes the idle session of key that has data connections with beside,
+// else the one that was used last; nil is none.
+func (p *Pool) take(key poolKey, beside *Client) (*pooled, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -137,6 +139,13 @@ func (p *Pool) take(key poolKey) (*pooled, error) {
 		return nil, nil
 	}
 	s := list[len(list)-1]
+	if beside != nil && beside.told.pairing != nil {
+		for _, other := range list {
+			if other.client.told.pairing == beside.told.pairing {
+				s = other
+			}
+		}
+	}
 	p.unlist(s)
 	if end := s.client.Expires(); !end.IsZero() && time.Until(end) < credentialSlip {
 		go p.forget(s)

@@ -59,6 +59,46 @@ func TestPoolReuses(t *testing.T) {
 	}
 }
 
+// Data connections are dear: who has some is asked for again by whom he has
+// them with.
+func TestPoolKeepsPairs(t *testing.T) {
+	f, g := newFake(t, answers(nil)), newFake(t, answers(nil))
+	p := NewPool(PoolConfig{})
+	defer p.Close()
+	var from, to []*Client
+	for range 3 {
+		from, to = append(from, get(t, p, "ada", f.config())), append(to, get(t, p, "ada", g.config()))
+	}
+	for i := range from {
+		both := &pairing{src: from[i], dst: to[i]}
+		from[i].told.pairing, to[i].told.pairing = both, both
+	}
+	for _, c := range to {
+		p.Put(c)
+	}
+	beside := g.config()
+	for _, i := range []int{1, 2, 0} {
+		beside.Beside = from[i]
+		c := get(t, p, "ada", beside)
+		if c != to[i] {
+			t.Errorf("session %d gets another one than before", i)
+		}
+		defer p.Put(c)
+	}
+	beside.Beside = from[0]
+	c := get(t, p, "ada", beside)
+	defer p.Put(c)
+	if c == to[0] {
+		t.Error("a session in use was handed out")
+	}
+	if c.config.Beside != nil {
+		t.Error("a session holds on to another one")
+	}
+	for _, c := range from {
+		p.Put(c)
+	}
+}
+
 func TestPoolHealth(t *testing.T) {
 	f := newFake(t, func(s *fakeSession, verb, _ string) string {
 		if verb == "NOOP" {
