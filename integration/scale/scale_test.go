@@ -33,7 +33,7 @@ const (
 	maxMemory = 512 << 20
 	minRate   = 20_000    // files a second; asked of runs that are long against a lost worker's 20 s
 	longRun   = 5_000_000 // has the machine to itself: what takes time is judged
-	maxGrowth = 1.2 // of the processor time per file, against that at a million
+	maxGrowth = 1.2       // of the processor time per file, against that at a million
 	maxLookup = time.Second
 )
 
