@@ -61,7 +61,7 @@ func AnswerTo(t Trouble) Answer {
 		if t.OwnStore {
 			// Nothing that the request says is about this, and whoever makes
 			// room watches the tasks go on.
-			return Answer{Action: Wait, Delay: backoff(attempt, 15*time.Second, time.Minute)}
+			return Answer{Action: Wait, Delay: backoff(attempt, 5*time.Second, time.Minute)}
 		}
 		if t.FailOnFull {
 			return Answer{Action: FailNow}

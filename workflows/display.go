@@ -134,7 +134,8 @@ func (r *run) brief(ctx workflow.Context) transfer.Task {
 		t.AsOf = workflow.Now(ctx)
 	}
 	t.Source, t.Destination = cut(t.Source, 512), cut(t.Destination, 512)
-	t.Verdict, t.Outlook.Text = cut(t.Verdict, 512), cut(t.Outlook.Text, 512)
+	t.Verdict = cut(t.Verdict, 512)
+	t.Outlook.Text, t.Outlook.Hint = "", "" // the verdict has them
 	return t
 }
 
