@@ -85,6 +85,7 @@ func kinds() map[string]struct {
 		"InvalidAccessKeyId":                 key,
 		"SignatureDoesNotMatch":              key,
 		"InvalidSecurity":                    key,
+		"XAdminUserNotFound":                 key, // versitygw
 		"MissingSecurityHeader":              key,
 		"NotSignedUp":                        key,
 		"AuthorizationHeaderMalformed":       {fault.Invalid, "check options.region of the endpoint"},
@@ -234,5 +235,5 @@ func hasCode(err error, codes ...string) bool {
 // isGone says that the store has no such key.
 func isGone(err error) bool {
 	a := answerOf(err)
-	return a != nil && a.status == http.StatusNotFound && a.code != "NoSuchBucket" && a.code != "NoSuchUpload"
+	return a != nil && a.status == http.StatusNotFound && (a.code == "NoSuchKey" || a.code == "NotFound" || a.code == "HTTP 404")
 }

@@ -34,8 +34,9 @@ func (s *Storage) Open(ctx context.Context, p string, offset, length int64) (io.
 	}
 	r := &reader{s: s, ctx: ctx, leave: leave, path: p, o: o, off: offset, end: -1}
 	if err := r.open(op, length); err != nil {
+		err = s.failed(ctx, op, p, err)
 		leave()
-		return nil, s.failed(ctx, op, p, err)
+		return nil, err
 	}
 	return r, nil
 }

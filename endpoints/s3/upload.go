@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"hash/crc32"
-	"net/http"
 	"net/url"
 	"path"
 	"strconv"
@@ -313,7 +312,7 @@ func (u *upload) learn(ours *upload) {
 // isOver says that the upload is not there any more.
 func isOver(err error) bool {
 	a := answerOf(err)
-	return a != nil && (a.code == "NoSuchUpload" || a.status == http.StatusNotFound && a.code != "NoSuchBucket")
+	return a != nil && a.code == "NoSuchUpload" || isGone(err)
 }
 
 // became says that the upload of a claim was completed: the object of its key

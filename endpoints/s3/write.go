@@ -26,8 +26,9 @@ func (s *Storage) Create(ctx context.Context, p string, opts endpoints.CreateOpt
 	}
 	w := &writer{s: s, ctx: ctx, leave: leave, path: p, o: o, opts: opts, off: opts.Offset}
 	if err := w.open(op); err != nil {
+		err = s.failed(ctx, op, p, err)
 		leave()
-		return nil, s.failed(ctx, op, p, err)
+		return nil, err
 	}
 	return w, nil
 }
@@ -224,14 +225,14 @@ func (w *writer) Commit() error {
 	}
 	w.ended = true
 	defer w.leave()
-	err := w.commit()
+	err := w.failed(w.commit())
 	if err != nil && w.own {
 		w.s.abort(w.ctx, w.o, w.up)
 	}
 	if w.lent != nil {
 		w.s.driver.giveBack(w.lent)
 	}
-	return w.failed(err)
+	return err
 }
 
 func (w *writer) commit() error {

@@ -98,6 +98,13 @@ func (m *Meter) Break(b Broken) {
 	m.broken = append(m.broken, b)
 }
 
+// Mend lets everything through again.
+func (m *Meter) Mend() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = nil
+}
+
 // Requests returns how many there were, by kind.
 func (m *Meter) Requests() map[string]int {
 	m.mu.Lock()

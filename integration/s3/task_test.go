@@ -38,7 +38,8 @@ type site struct {
 	proxy    string
 }
 
-func newSite(t *testing.T) *site {
+// newSite also takes lines for the workers' configuration.
+func newSite(t *testing.T, more ...string) *site {
 	t.Helper()
 	s := &site{t: t, temporal: harness.NewTemporal(t, harness.TemporalOptions{}), store: s3.NewStore(t, s3.StoreOptions{}), files: t.TempDir(), ca: gsitest.NewCA(t)}
 	s.meter = s3.NewMeter(t, s.store.Addr)
@@ -64,7 +65,7 @@ credentials:
 endpoints:
   s3: {kind: s3, scheme: http, servers: [%q], credential: "file:store"}
   lab#data: {kind: s3, scheme: http, servers: [%q], credential: "file:store", root: "/%s/deep/er"}
-`, filepath.Join(dir, "data"), s.ca.Dir, s.files, keys, s.meter.Addr, s.meter.Addr, s.store.Bucket), 0o600))
+`+strings.ReplaceAll(strings.Join(more, "\n"), "BUCKET", s.store.Bucket), filepath.Join(dir, "data"), s.ca.Dir, s.files, keys, s.meter.Addr, s.meter.Addr, s.store.Bucket), 0o600))
 	return s
 }
 
@@ -215,6 +216,23 @@ func TestGridFTPThereAndBack(t *testing.T) {
 	s.succeeds(dtn.URL("src/"), "s3://"+s.store.Bucket+"/in")
 	s.succeeds("s3://"+s.store.Bucket+"/in", dtn.URL("back/"))
 	same(t, dtn.Path("src"), dtn.Path("back"), false)
+}
+
+// A site whose manifests, ledgers and results are in a bucket, too.
+func TestBlobsOfASite(t *testing.T) {
+	s := newSite(t, `blobs: {url: "s3://BUCKET/site/blobs", budget: 1GiB}`)
+	s.worker("worker")
+	src, back := filepath.Join(s.files, "src"), filepath.Join(s.files, "back")
+	must(t, os.Mkdir(src, 0o755))
+	must(t, os.Mkdir(back, 0o755))
+	_, err := tree.Make(src, tree.Spec{Seed: 3, Files: 50, Bytes: 5 * mib, Odd: true, Deep: 2}, nil)
+	must(t, err)
+	s.succeeds(s.here(src), "s3://"+s.store.Bucket+"/in")
+	s.succeeds("s3://"+s.store.Bucket+"/in", s.here(back))
+	same(t, src, back, true)
+	if kept, err := os.ReadDir(filepath.Join(s.store.Dir, s.store.Bucket, "site/blobs/tasks")); err != nil || len(kept) < 2 {
+		t.Errorf("of two tasks the bucket has %d, %v", len(kept), err)
+	}
 }
 
 const largeSize = 512 * mib
