@@ -99,7 +99,7 @@ func (c *Client) openChannel(ctx context.Context, want shape) (*channel, error) 
 	if err := c.prepareData(ctx, want.mode, security); err != nil {
 		return nil, err
 	}
-	if err := c.tune(ctx, tuning{parallelism: want.parallelism, sends: !want.dial && want.mode == ExtendedBlock, buffer: want.buffer}); err != nil {
+	if err := c.tune(ctx, tuning{parallelism: want.parallelism, sends: !want.dial && want.mode == ExtendedBlock, buffer: want.buffer, quiet: c.told.quiet || want.dial && want.mode == ExtendedBlock && c.endsWithRanges()}); err != nil {
 		return nil, err
 	}
 	ch := &channel{shape: want, used: time.Now(), config: data.Config{Security: own, Buffer: want.buffer, MaxConns: MaxParallel}}

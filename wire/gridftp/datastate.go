@@ -28,6 +28,7 @@ type dataState struct {
 	buffer      int
 	markers     int // seconds between markers; 0 is the server's own choice
 	sumMarkers  bool
+	quiet       bool // the server sends no performance markers
 
 	// What the server's data connections are for at present: a third-party
 	// pair, or our own. At most one is set.
@@ -122,6 +123,7 @@ type tuning struct {
 	sends       bool // the server sends, and so decides the number of connections
 	buffer      int
 	markers     time.Duration
+	quiet       bool // the server is to send no performance markers of what it stores
 }
 
 // tune tells the server what it was not told yet. A refusal of parallelism
@@ -139,15 +141,30 @@ func (c *Client) tune(ctx context.Context, t tuning) error {
 	}
 	seconds := int((t.markers + time.Second - 1) / time.Second)
 	if seconds > 0 && seconds != c.told.markers && c.pipelines() {
-		lines = append(lines, fmt.Sprintf("TREV PERF %d", seconds), fmt.Sprintf("TREV RESTART %d", seconds))
+		if !t.quiet {
+			lines = append(lines, fmt.Sprintf("TREV PERF %d", seconds))
+		}
+		lines = append(lines, fmt.Sprintf("TREV RESTART %d", seconds))
 		c.told.markers = seconds
+	}
+	switch {
+	case t.quiet && !c.told.quiet:
+		lines = append(lines, noPerfMarkers)
+	case !t.quiet && c.told.quiet:
+		lines = append(lines, fmt.Sprintf("TREV PERF %d", max(c.told.markers, defaultMarkers)))
 	}
 	if len(lines) == 0 {
 		return nil
 	}
 	replies, err := c.commands(ctx, lines...)
-	if err != nil || !parallel {
+	if err != nil {
 		return err
+	}
+	if last := len(lines) - 1; t.quiet != c.told.quiet && replies[last].Positive() {
+		c.told.quiet = t.quiet
+	}
+	if !parallel {
+		return nil
 	}
 	if err := c.judge(lines[0], replies[0]); err != nil {
 		return err
@@ -155,3 +172,11 @@ func (c *Client) tune(ctx context.Context, t tuning) error {
 	c.told.parallelism = t.parallelism
 	return nil
 }
+
+const (
+	// noPerfMarkers ends performance markers. Versions of the Globus server
+	// that take 0 for "without pause" take this for never, as all do.
+	noPerfMarkers = "TREV PERF -1"
+	// defaultMarkers is the Globus server's own interval, in seconds.
+	defaultMarkers = 5
+)

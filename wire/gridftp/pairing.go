@@ -124,10 +124,11 @@ func dataProxy(other *Client) (*gsi.Credential, error) {
 // tune tells both servers of buffers, parallelism and markers.
 func (p *pairing) tune(ctx context.Context) error {
 	t := tuning{parallelism: p.options.Parallelism, sends: p.options.Mode == ExtendedBlock, buffer: p.options.Buffer, markers: p.options.Markers}
+	t.quiet = p.src.told.quiet // who sends has no markers to send
 	if err := p.src.tune(ctx, t); err != nil {
 		return &SideError{SourceSide, p.src.Addr(), err}
 	}
-	t.sends = false
+	t.sends, t.quiet = false, p.options.Mode == ExtendedBlock && p.dst.endsWithRanges()
 	if err := p.dst.tune(ctx, t); err != nil {
 		return &SideError{DestSide, p.dst.Addr(), err}
 	}

@@ -437,6 +437,9 @@ func (r *run) take(ctx context.Context, e event) *verdict {
 			return refused
 		}
 		side.transferred = true
+		if e.lane.side == DestSide && rec.stored == nil && e.lane.client.told.quiet {
+			rec.stored = RangeSet{} // and nothing is what it has stored
+		}
 		r.alive()
 	case opChecksum:
 		// A refusal here is about the checksum alone: nothing can be mispaired.

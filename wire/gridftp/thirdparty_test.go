@@ -216,6 +216,45 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestQuietCounts: a server that ends files with range markers is told to leave
+// the others out, and then has stored nothing where it says nothing - unless it
+// would not be told.
+func TestQuietCounts(t *testing.T) {
+	src := newFake(t, answers(map[string]string{"RETR": "125 on\n226 done"}))
+	for _, told := range []string{"200 ok", "500 what?"} {
+		count := -1
+		dst := newFake(t, func(_ *fakeSession, verb, argument string) string {
+			switch verb {
+			case "":
+				return "220 fake GridFTP Server ready"
+			case "TREV":
+				if argument != "PERF -1" {
+					t.Errorf("TREV %s", argument)
+				}
+				return told
+			case "STOR":
+				if count++; count == 4 {
+					return "125 on\n226 done"
+				}
+				return "125 on\n111 Range Marker 0-10\n226 done"
+			}
+			return ""
+		})
+		out, err := moveAll(t, src, dst, Options{Window: 3}, files(10))
+		if told == "500 what?" {
+			if err != nil || len(out) != 10 || out[4].Bytes != -1 {
+				t.Errorf("a server that is not quiet: %d outcomes, %v", len(out), err)
+			}
+			continue
+		}
+		var failure *PipelineError
+		var wrong *CountError
+		if !errors.As(err, &failure) || !errors.As(err, &wrong) || failure.Index != 4 || wrong.Have != 0 || wrong.Want != 10 {
+			t.Errorf("a quiet server: %v", err)
+		}
+	}
+}
+
 // TestStall: silence is named, with the addresses; silence in which the server
 // computes a checksum is not.
 func TestStall(t *testing.T) {
