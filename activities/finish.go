@@ -76,6 +76,8 @@ type finisher struct {
 	ends  *pair
 	res   FinishResult
 
+	shared string // the last name of ranges that was removed
+
 	mu     sync.Mutex
 	faults faultList
 }
@@ -211,7 +213,7 @@ func (f *finisher) chunk(ctx context.Context, chunk string) error {
 		// Nothing is copied any more: what has the name that the ranges shared
 		// was not joined, or has turned up again. The file itself is the
 		// concern of the chunk that joins it.
-		return f.remove(ctx, sharedPath(files[0], f.in.Task, led.Ranged.Generation, f.ends.dst.Caps()))
+		return f.removeShared(ctx, sharedPath(files[0], f.in.Task, led.Ranged.Generation, f.ends.dst.Caps()))
 	}
 	if err := f.results(ctx, chunk, led, files); err != nil {
 		return err

@@ -147,3 +147,16 @@ func generations(f transfer.File, task transfer.TaskID, led *ledger, caps endpoi
 	}
 	return names
 }
+
+// removeShared removes a name that ranges have shared: once, although each of
+// them comes to it in turn.
+func (f *finisher) removeShared(ctx context.Context, name string) error {
+	if f.shared == name {
+		return nil
+	}
+	err := f.remove(ctx, name)
+	if err == nil {
+		f.shared = name
+	}
+	return err
+}

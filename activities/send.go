@@ -50,7 +50,7 @@ func (c *copier) missing(i int) []endpoints.Range {
 		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
 		c.led.Partial[i] = p
 	}
-	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(f.Size), f.Size, c.ends.dst.Caps())
+	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(c.whole(i).Total()), f.Size, c.ends.dst.Caps())
 }
 
 // have notes that a range of file i is where it belongs. The caller holds mu.
