@@ -14,12 +14,14 @@ import (
 	"github.com/gridferry/gridferry/fault"
 )
 
-// shares stands in for the server's fairness among owners where that is
-// switched off (matching.enableFairness, the server's default; a client cannot
-// ask for it): a queue is then worked off in its order, and whoever came first
-// with many chunks has the worker to himself. No owner's copies get more than
-// most of its slots; what is beyond goes back into the queue for some seconds,
-// and others come up.
+// shares keeps owners from having a worker to themselves: no owner's copies get
+// more than most of its slots; what is beyond goes back into the queue for some
+// seconds, and others come up. It is needed beside the server's fairness among
+// owners (matching.enableFairness), which decides who is next when a slot falls
+// free: when one owner has all of them, that is as far away as the end of a
+// chunk. And it stands in for it where it is switched off, as is the server's
+// default, which a client cannot ask for: a queue is then worked off in its
+// order.
 type shares struct {
 	interceptor.WorkerInterceptorBase
 	most int // copies of one owner at once

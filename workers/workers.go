@@ -65,8 +65,8 @@ type Config struct {
 	Copies, Steps, Control int
 
 	// Fair says that the server shares a queue out among owners
-	// (matching.enableFairness). Without it this worker keeps an owner's copies
-	// to Copies of its slots, so that Steps of them are left for others.
+	// (matching.enableFairness). Without it there is a warning: owners are kept
+	// to their part of each worker, but not to their turn in its queue.
 	Fair bool
 
 	// Deadline is that of tasks that name none; 0 is transfer.DefaultDeadline.
@@ -252,11 +252,12 @@ func (p *Process) worker(c Config, r Role, data *activities.Data) (worker.Worker
 	if c.Only != "" {
 		options.Interceptors = append(options.Interceptors, &alone{task: c.Only})
 	}
-	// One queue has one number: with nothing else to do, copies take all of it.
-	options.MaxConcurrentActivityExecutionSize = c.Copies + c.Steps
-	if !c.Fair && c.Only == "" {
+	options.MaxConcurrentActivityExecutionSize = c.Copies + c.Steps // one queue has one number
+	if c.Only == "" {
 		options.Interceptors = append(options.Interceptors, newShares(c.Copies))
-		c.Log.Warn("the server is not said to share queues out among owners, so each owner is kept to a part of this worker",
+	}
+	if c.Only == "" && !c.Fair {
+		c.Log.Warn("the server is not said to share queues out among owners, so only a part of this worker keeps them apart",
 			"role", r, "copies", c.Copies, "hint", "switch matching.enableFairness on and set temporal.fairness")
 	}
 	// An eager activity goes past the queue, and so past the fairness among

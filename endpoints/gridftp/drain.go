@@ -22,6 +22,11 @@ func (d *Driver) SetCondition(c endpoints.Condition) {
 		down[x.Server] = x
 	}
 	d.mu.Lock()
+	for name := range drains {
+		if t, ok := d.named[name]; ok && d.drainOf(name) == nil {
+			go t.closeIdle()
+		}
+	}
 	d.drains = drains
 	servers := make([]*server, 0, len(d.servers))
 	for _, s := range d.servers {

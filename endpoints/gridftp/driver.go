@@ -56,6 +56,7 @@ type Driver struct {
 	servers map[string]*server // by scheme and address
 	drains  map[string]endpoints.Drain
 	gates   map[string]*gate // by the endpoint's name
+	named   map[string]*team // the same
 }
 
 // New returns a driver.
@@ -63,7 +64,7 @@ func New(c Config) *Driver {
 	if c.Blocked <= 0 {
 		c.Blocked = 45 * time.Second
 	}
-	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}, gates: map[string]*gate{}}
+	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}, gates: map[string]*gate{}, named: map[string]*team{}}
 }
 
 // Observe sets Config.Changed. It is called before the first Open.
@@ -243,6 +244,9 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
 	t := d.team(c.Scheme, rec.Servers)
+	d.mu.Lock()
+	d.named[name] = t
+	d.mu.Unlock()
 	s := &Storage{
 		driver: d, team: t, gate: d.gate(rec, t), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c,
 		root: strings.TrimSuffix(rec.Root, "/"), using: map[*wire.Client]*server{},

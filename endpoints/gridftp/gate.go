@@ -194,12 +194,7 @@ func (g *gate) evict() {
 	g.mu.Lock()
 	t := g.team
 	g.mu.Unlock()
-	t.mu.Lock()
-	members := t.members
-	t.mu.Unlock()
-	for _, m := range members {
-		g.driver.pool.CloseIdle(m.addr)
-	}
+	t.closeIdle()
 }
 
 // lost ends all sessions: they are others' to have now.

@@ -308,7 +308,7 @@ func (s *Storage) release(c *wire.Client) {
 	at := s.using[c]
 	delete(s.using, c)
 	s.mu.Unlock()
-	drained := at.detach(c)
+	drained := at.detach(c) || s.drained() != nil
 	s.driver.pool.Put(c)
 	s.gate.has(c, false)
 	s.gate.leave()

@@ -322,6 +322,16 @@ func (t *team) crowded(s *server) bool {
 	return false
 }
 
+// closeIdle ends the idle sessions with all members.
+func (t *team) closeIdle() {
+	t.mu.Lock()
+	members := t.members
+	t.mu.Unlock()
+	for _, m := range members {
+		t.driver.pool.CloseIdle(m.addr)
+	}
+}
+
 // several says whether there is more than one server to choose from.
 func (t *team) several() bool {
 	t.mu.Lock()
