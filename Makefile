@@ -8,6 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 # As in integration/harness/build.go.
 TEMPORAL_CLI := v1.5.1
+VERSITYGW := v1.8.0
 
 # Real peers share two cores with their tests, and most tests wait most of the
 # time: for heartbeats to be missed, for proxies to end.
@@ -99,3 +100,7 @@ tools:
 		echo "Installing the stock temporal command, once. It compiles a Temporal server of its own and takes some minutes."; \
 		mkdir -p "$(CACHE)/temporal-$(TEMPORAL_CLI)" && \
 		GOFLAGS= GOBIN="$(CACHE)/temporal-$(TEMPORAL_CLI)" go install github.com/temporalio/cli/cmd/temporal@$(TEMPORAL_CLI); }
+	@test -x "$(CACHE)/versitygw-$(VERSITYGW)/versitygw" || { \
+		echo "Installing the S3 server versitygw, once. It takes some minutes."; \
+		mkdir -p "$(CACHE)/versitygw-$(VERSITYGW)" && \
+		GOFLAGS= GOBIN="$(CACHE)/versitygw-$(VERSITYGW)" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW); }
