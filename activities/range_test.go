@@ -418,6 +418,7 @@ func TestRangesStopped(t *testing.T) {
 		r.dst.Faults().Hook(func(_ ctxType, op memory.Op, name string, off int64) error {
 			if op == memory.Write && strings.Contains(name, "-g1") && off > 1<<20+200<<10 {
 				once.Do(func() { close(stopping) })
+				time.Sleep(50 * time.Millisecond) // there is more to write than the worker takes to hear of it
 			}
 			return nil
 		})
