@@ -109,11 +109,17 @@ func (c *copier) open(ctx context.Context) error {
 	}
 	if prev != nil && prev.Complete {
 		c.led = prev
-		c.led.Faults = nil
+		if !prev.untold(c.in.Schedule) {
+			c.led.Faults = nil
+		}
 		return nil
 	}
 	c.prev = prev
 	c.led = succeed(prev, c.in.Chunk.Sheet, c.hold.epoch(), len(files), c.clock.now())
+	c.led.Schedule = c.in.Schedule
+	if prev != nil && prev.untold(c.in.Schedule) {
+		c.led.Faults = append(c.led.Faults, prev.Faults...)
+	}
 	for i, v := range c.led.Changed {
 		c.files[i].Size, c.files[i].ModTime = v.Size, v.ModTime
 	}

@@ -44,8 +44,9 @@ type ledger struct {
 	Bytes        int64             `json:"bytes,omitempty"`
 	Unverified   int64             `json:"unverified,omitempty"`
 	Checksummed  int64             `json:"checksummed,omitempty"`
-	Faults       faultList         `json:"faults,omitempty"` // of this attempt
-	Pages        int               `json:"pages,omitempty"`  // of results, in the store
+	Faults       faultList         `json:"faults,omitempty"`   // of this attempt, and of those before it that could tell nobody
+	Schedule     int               `json:"schedule,omitempty"` // CopyInput.Schedule of this attempt
+	Pages        int               `json:"pages,omitempty"`    // of results, in the store
 	Results      []transfer.Result `json:"results,omitempty"`
 }
 
@@ -127,6 +128,11 @@ func lastLedger(ctx context.Context, blobs blob.Store, task transfer.TaskID, chu
 	}
 	return &l, nil
 }
+
+// untold says that nobody has heard what an attempt came to, when the workflow
+// has scheduled the chunk that often by now: it was lost before it ended, or
+// what it said was.
+func (l *ledger) untold(schedule int) bool { return !l.Closed || l.Schedule == schedule }
 
 // succeed begins the ledger of an attempt from its predecessor's, which may be
 // nil.
