@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ var options struct {
 	seeds, events, atOnce int
 	first                 uint64
 	dir                   string
+	keep                  bool
 }
 
 func TestMain(m *testing.M) {
@@ -28,6 +30,7 @@ func TestMain(m *testing.M) {
 	flag.IntVar(&options.events, "events", 4, "how many events a seed has, at least; fewer than ten make small seeds")
 	flag.IntVar(&options.atOnce, "at-once", 3, "how many seeds run at the same time")
 	flag.StringVar(&options.dir, "dir", "", "`directory` for what the seeds work with, and for what failing ones leave")
+	flag.BoolVar(&options.keep, "keep", false, "keep what seeds leave that did not fail, too")
 	flag.Parse()
 	if err := flag.Set("test.parallel", fmt.Sprint(options.atOnce)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -79,6 +82,11 @@ func run(t *testing.T, r *row) {
 	dir, err := os.MkdirTemp(options.dir, fmt.Sprintf("chaos-%d-", r.plan.seed))
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755)) // the servers' user has to get through
+	t.Cleanup(func() {            // the last one: nothing is mounted there any more
+		if !t.Failed() && !options.keep {
+			must(t, os.RemoveAll(dir))
+		}
+	})
 	s := newSite(t, r.plan, dir)
 	d := &drive{watch: &watch{site: s, runs: map[string]time.Time{}, heard: map[string]int{}}}
 	t.Cleanup(func() { d.keep(r) })
@@ -117,10 +125,7 @@ func (d *drive) budget(r *row) {
 func (d *drive) keep(r *row) {
 	t := d.t
 	t.Logf("seed %d, %v:\n  %s", r.plan.seed, r.plan, strings.Join(d.notes, "\n  "))
-	if !t.Failed() {
-		for _, name := range []string{"src", "old", "data", "mail", "gridftpd"} {
-			_ = os.RemoveAll(filepath.Join(d.dir, name))
-		}
+	if !t.Failed() && !options.keep {
 		return
 	}
 	r.kept = d.dir
@@ -144,9 +149,11 @@ func (d *drive) keep(r *row) {
 		}
 	}
 	write("temporal.log", d.temporal.Log())
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own is over
+	defer cancel()
 	var histories []string
 	for run := range d.runs {
-		for events := d.client.GetWorkflowHistory(t.Context(), string(d.id), run, false, 0); events.HasNext(); {
+		for events := d.client.GetWorkflowHistory(ctx, string(d.id), run, false, 0); events.HasNext(); {
 			e, err := events.Next()
 			if err != nil {
 				break
@@ -155,6 +162,9 @@ func (d *drive) keep(r *row) {
 		}
 	}
 	write("histories.json", strings.Join(histories, "\n"))
+	if err := os.CopyFS(filepath.Join(d.dir, "dst"), os.DirFS(d.ends[1].root)); err != nil {
+		t.Errorf("keep the destination: %v", err)
+	}
 	t.Logf("what is left is in %s; to repeat it:\n  go test ./integration/chaos -count 1 -v -run TestChaos -seeds 1 -first %d -events %d", d.dir, r.plan.seed, options.events)
 }
 

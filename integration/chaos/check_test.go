@@ -57,6 +57,7 @@ func (d *drive) content() (equal int64) {
 	d.t.Helper()
 	equal, diffs, err := tree.Compare(d.ends[0].root, d.ends[1].root)
 	must(d.t, err)
+	var wrong []string
 	for _, diff := range diffs {
 		if d.old != "" && strings.Contains(diff.What, "differ") {
 			if n, was, err := tree.Compare(filepath.Join(d.old, diff.Path), filepath.Join(d.ends[1].root, diff.Path)); err == nil && n > 0 && len(was) == 0 {
@@ -64,7 +65,10 @@ func (d *drive) content() (equal int64) {
 				continue
 			}
 		}
-		d.t.Errorf("at the destination: %v", diff)
+		wrong = append(wrong, diff.String())
+	}
+	if len(wrong) > 0 {
+		d.t.Errorf("%d names differ: %s", len(wrong), strings.Join(wrong[:min(len(wrong), 10)], "; "))
 	}
 	_ = filepath.WalkDir(d.ends[0].root, func(path string, _ fs.DirEntry, err error) error {
 		must(d.t, err)
@@ -93,8 +97,7 @@ func (d *drive) counts(task transfer.Task) {
 		r, err := d.service.Results(d.t.Context(), d.id, transfer.ResultQuery{Page: page})
 		must(d.t, err)
 		for _, f := range r.Results {
-			rel, err := filepath.Rel(d.ends[1].root, f.Dest)
-			must(d.t, err)
+			rel := strings.TrimPrefix(f.Dest, d.ends[1].root+"/")
 			seen[rel]++
 			d.result(rel, f)
 		}
