@@ -306,6 +306,13 @@ func (c *copier) note(err error, p string) transfer.Fault {
 	return f
 }
 
+// hear counts a fault that passed.
+func (c *copier) hear(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(err, "")
+}
+
 // halt hands out nothing more. The caller holds mu.
 func (c *copier) halt() {
 	if !c.stop {

@@ -151,7 +151,7 @@ func (d *Data) copy(ctx context.Context, in CopyInput, ends *pair) (CopyResult, 
 
 	// The attempt outlives the cancellation of ctx, which asks it to stop at
 	// its ledger. It ends at once when the lease is lost.
-	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	work, cancel := context.WithCancelCause(hearing(context.WithoutCancel(ctx), c.hear))
 	defer cancel(nil)
 	var watched sync.WaitGroup
 	watched.Go(func() { h.keep(work) })

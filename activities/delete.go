@@ -41,7 +41,11 @@ type DeleteResult struct {
 func (d *Data) Delete(ctx context.Context, in DeleteInput) (DeleteResult, error) {
 	defer d.beat(ctx)()
 	x := &deleter{d: d, in: in, until: time.Now().Add(stepTime)}
-	err := x.run(ctx)
+	err := x.run(hearing(ctx, func(err error) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.faults.add(toFault(err, "", time.Now().UTC()))
+	}))
 	return x.res, toTemporal(err)
 }
 

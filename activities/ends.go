@@ -136,6 +136,15 @@ func (d *Data) openEnds(ctx context.Context, e Ends) (*pair, error) {
 // fault to the workflow.
 const patience = 30 * time.Second
 
+// hearKey marks a context whose owner hears of faults that pass.
+type hearKey struct{}
+
+// hearing has hear told of every fault that insist gets over by trying again,
+// with ctx or what is made of it: it was dealt with, and counts all the same.
+func hearing(ctx context.Context, hear func(error)) context.Context {
+	return context.WithValue(ctx, hearKey{}, hear)
+}
+
 // insist runs fn until it succeeds, fails with anything but Transient or Busy,
 // or has failed for the time that patience gives it.
 func insist(ctx context.Context, limit time.Duration, fn func() error) error {
@@ -144,6 +153,9 @@ func insist(ctx context.Context, limit time.Duration, fn func() error) error {
 		err := fn()
 		if err == nil || !passing(err) || ctx.Err() != nil || time.Since(begin)+delay > limit {
 			return err
+		}
+		if hear, ok := ctx.Value(hearKey{}).(func(error)); ok {
+			hear(err)
 		}
 		if sleep(ctx, delay) != nil {
 			return err

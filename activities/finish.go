@@ -64,7 +64,11 @@ const (
 func (d *Data) Finish(ctx context.Context, in FinishInput) (FinishResult, error) {
 	defer d.beat(ctx)()
 	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime), clock: newClock(ctx)}
-	err := f.run(ctx)
+	err := f.run(hearing(ctx, func(err error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.faults.add(toFault(err, "", time.Now().UTC()))
+	}))
 	return f.res, toTemporal(err)
 }
 

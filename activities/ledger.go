@@ -157,6 +157,7 @@ func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) 
 	l.Epochs = append(append([]int64(nil), prev.Epochs...), epoch)
 	l.Late = append(l.Late, prev.Late...)
 	if !prev.Closed {
+		l.Faults = slices.Clone(prev.Faults) // nobody has heard of them
 		for _, i := range prev.suspects() {
 			l.Late = append(l.Late, late{File: i, Epoch: prev.Epoch, Since: now})
 		}

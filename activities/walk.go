@@ -116,6 +116,11 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 	}
 	w.putIndex = func(ctx context.Context) error { return putIndex(ctx, d.Blobs, in.Task, group, epoch, w.indexes) }
 	defer beatWith(ctx, func() any { return w.progress() })()
+	ctx = hearing(ctx, func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.faults.add(toFault(err, "", time.Now().UTC()))
+	})
 
 	if in.Cursor == "" && !in.Plan {
 		err := keepFacts(ctx, d.Blobs, Facts{Task: in.Task, Ends: in.Ends, Probe: in.Probe, Options: NewCopyOptions(in.Request, in.Probe.Route.Path), Notify: in.Request.Notify})
