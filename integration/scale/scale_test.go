@@ -299,12 +299,12 @@ func TestScale(t *testing.T) {
 func TestShapes(t *testing.T) {
 	together(t)
 	for _, tree := range []synthetic.Tree{
-		{Files: 70_000, Shape: synthetic.Flat},
-		{Files: 30_000, Shape: synthetic.Deep},
-		{Files: 4_000, Shape: synthetic.Many},
+		{Files: 45_000, Shape: synthetic.Flat},
+		{Files: 12_000, Shape: synthetic.Deep},
+		{Files: 2_000, Shape: synthetic.Many},
 	} {
 		if soak() {
-			tree.Files *= 10
+			tree.Files *= 20
 		}
 		t.Run(string(tree.Shape), func(t *testing.T) {
 			s := newSite(t, tree)
