@@ -24,7 +24,6 @@ type ranged struct {
 	file transfer.Chunk
 
 	copied int // ranges, each of them to its end
-	joins  int
 }
 
 func newRanged(t *testing.T, route transfer.RouteRule, opts ...func(src, dst *memory.Options)) *ranged {
