@@ -118,7 +118,7 @@ func TestTeamAvoidsSlowAndFull(t *testing.T) {
 	}
 }
 
-// silentServer accepts connections and says nothing until it is told to greet.
+// silentServer accepts connections, and greets or says nothing.
 type silentServer struct {
 	net.Listener
 	mu    sync.Mutex
@@ -158,12 +158,6 @@ func newSilentServer(t *testing.T, greet bool) *silentServer {
 		}
 	}()
 	return s
-}
-
-func (s *silentServer) greets(yes bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.greet = yes
 }
 
 func (s *silentServer) state(d *Driver) breakerState {

@@ -42,11 +42,18 @@ func TestSessions(t *testing.T) {
 // TestLogins: no minute has more logins than the endpoint allows.
 func TestLogins(t *testing.T) {
 	s := newSite(t, 1)
-	s.worker("one", "[control, data]", "{logins: 8/min}", "{}")
-	s.worker("two", "[data]", "{logins: 8/min}", "{}")
-	s.files("run", 40, 1000)
-	id := s.submit("run", func(r *transfer.Request) { r.Tuning = transfer.Policy{Concurrency: 6} })
-	s.succeeds(id, "run", 4*time.Minute)
+	// Slow, so that all sessions are wanted at the same time.
+	s.worker("one", "[control, data]", "{logins: 8/min}", "{rate: 4MB/s}")
+	s.worker("two", "[data]", "{logins: 8/min}", "{rate: 4MB/s}")
+	var ids []transfer.TaskID
+	for i := range 3 {
+		name := fmt.Sprintf("run%d", i)
+		s.files(name, 80, mib)
+		ids = append(ids, s.submit(name, func(r *transfer.Request) { r.Tuning = transfer.Policy{Concurrency: 6, Pipelining: 2} }))
+	}
+	for i, id := range ids {
+		s.succeeds(id, fmt.Sprintf("run%d", i), 4*time.Minute)
+	}
 	var at []time.Time
 	for line := range strings.Lines(s.src[0].SessionLog()) {
 		if !opened.MatchString(line) {
@@ -66,6 +73,9 @@ func TestLogins(t *testing.T) {
 		}
 	}
 	t.Logf("%d logins in %s", len(at), at[len(at)-1].Sub(at[0]))
+	if len(at) < 7 {
+		t.Errorf("%d logins show nothing", len(at))
+	}
 }
 
 // TestRate: what two workers move keeps to the endpoint's rate, third-party and
