@@ -41,7 +41,9 @@ func NewMeter(t testing.TB, addr string) *Meter {
 	m := &Meter{requests: map[string]int{}}
 	// The Host header stays what it was: it is signed.
 	proxy := &httputil.ReverseProxy{
-		Director:       func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", addr },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", addr, r.In.Host
+		},
 		Transport:      &http.Transport{MaxIdleConnsPerHost: 64},
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 		ModifyResponse: m.response,
