@@ -14,8 +14,9 @@ import (
 // drained endpoint keeps its tasks waiting, which say why, and both go on when
 // they are back.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 2)
-	s.files("run", 600, mib)
+	s.files("run", 400, mib)
 	s.worker("worker", "[control, data]", "{}", "{rate: 10MB/s}")
 	id := s.submit("run", func(r *transfer.Request) { r.Tuning = transfer.Policy{Concurrency: 4, Pipelining: 2} })
 	drained := s.src[1]

@@ -15,6 +15,7 @@ import (
 // TestSessions: two workers and several tasks never have more sessions at an
 // endpoint than it allows, those of idle connections and of walks included.
 func TestSessions(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	const limit = 4
 	limits := fmt.Sprintf("{sessions: %d}", limit)
@@ -41,6 +42,7 @@ func TestSessions(t *testing.T) {
 
 // TestLogins: no minute has more logins than the endpoint allows.
 func TestLogins(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	// Slow, so that all sessions are wanted at the same time.
 	s.worker("one", "[control, data]", "{logins: 8/min}", "{rate: 4MB/s}")
@@ -72,9 +74,11 @@ func TestLogins(t *testing.T) {
 			t.Errorf("%d logins within a minute from %s on", n, at[i])
 		}
 	}
-	t.Logf("%d logins in %s", len(at), at[len(at)-1].Sub(at[0]))
-	if len(at) < 7 {
-		t.Errorf("%d logins show nothing", len(at))
+	took := at[len(at)-1].Sub(at[0])
+	t.Logf("%d logins in %s", len(at), took)
+	// Two may come at once. What cannot log in for long does with fewer sessions.
+	if len(at) < 3 || took < 8*time.Second {
+		t.Errorf("%d logins in %s: nothing was held back", len(at), took)
 	}
 }
 

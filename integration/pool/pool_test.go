@@ -14,6 +14,7 @@ import (
 // transfer. The third carries on; when they are back, they are used again, by
 // the same transfer.
 func TestDeadAndHung(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 3)
 	s.files("run", 900, mib)
 	// So slow that there is time for it all.
@@ -84,6 +85,7 @@ func TestDeadAndHung(t *testing.T) {
 // TestHungCostsLittle: with a server hung, new sessions do not wait for it
 // one after the other.
 func TestHungCostsLittle(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 3)
 	s.worker("worker", "[control, data]", "{}", "{}")
 	s.src[1].Freeze()
