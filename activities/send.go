@@ -208,7 +208,6 @@ func (r *sendRun) done(s endpoints.Sent) {
 	if fl == nil {
 		return
 	}
-	fl.out--
 	switch {
 	case s.Err != nil && fl.err == nil:
 		fl.err, fl.atSource = s.Err, s.AtSource
@@ -225,6 +224,7 @@ func (r *sendRun) done(s endpoints.Sent) {
 		// Asking for more only when this much is safe keeps the risk small.
 		c.book.wait(c.book.ask())
 	}
+	fl.out-- // only now: next must not take the file for done while the ledger is written
 	if l := fl.large; l != nil {
 		l.hurt = l.hurt || fl.err != nil || fl.suspect
 		if fl.out == 0 && (l.hurt || len(l.rest) == 0) {

@@ -1,11 +1,14 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -71,6 +74,83 @@ func TestSendersShareAFile(t *testing.T) {
 			t.Errorf("result: %+v", got)
 		}
 	})
+}
+
+// eager is a source that asks for the next part while the one before is being
+// told of, as real ones do.
+type eager struct{ *memory.Storage }
+
+func (e eager) Send(ctx context.Context, dst endpoints.Storage, opts endpoints.SendOptions, next func() (endpoints.Send, bool), done func(endpoints.Sent), progress func(endpoints.SendProgress)) error {
+	queue, room := make(chan endpoints.Send, 1), make(chan bool, 1)
+	go func() {
+		defer close(queue)
+		for <-room {
+			time.Sleep(time.Millisecond) // the one before is being written down
+			f, ok := next()
+			if !ok {
+				return
+			}
+			queue <- f
+		}
+	}()
+	room <- true
+	for f := range queue {
+		more := true
+		one := func() (endpoints.Send, bool) {
+			defer func() { more = false }()
+			return f, more
+		}
+		err := e.Storage.Send(ctx, dst, opts, one, func(s endpoints.Sent) {
+			room <- s.Err == nil
+			done(s)
+		}, progress)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slowBlobs take their time, so that there is much between a part and its
+// place in the ledger.
+type slowBlobs struct{ blob.Store }
+
+func (b slowBlobs) Put(ctx context.Context, key string, data []byte) error {
+	time.Sleep(3 * time.Millisecond)
+	return b.Store.Put(ctx, key, data)
+}
+
+// TestSharedFileIsProvenOnce: whoever has the last part in hand decides about
+// the file, and nobody before.
+func TestSharedFileIsProvenOnce(t *testing.T) {
+	w, in, wk, req := sharing(t, transfer.RouteThirdParty)
+	var mu sync.Mutex
+	var sums, after int
+	w.dst.Faults().Hook(func(_ ctxType, op memory.Op, _ string, _ int64) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case op == memory.Checksum:
+			sums++
+		case op == memory.Write && sums > 0:
+			after++
+		}
+		return nil
+	})
+	d := w.worker("copier")
+	d.Blobs = slowBlobs{w.blobs}
+	ends, err := d.openEnds(t.Context(), in.Ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends.src.Storage = eager{w.src.Open()}
+	res, err := d.copy(t.Context(), in, ends)
+	if err != nil || !res.Complete || res.Files != 1 || sums != 1 || after != 0 {
+		t.Errorf("%d checksums, %d parts after the first: %+v, %v", sums, after, res, err)
+	}
+	w.finish(wk, req, false)
+	sameTree(t, tree(t, w.dst, "/to"), tree(t, w.src, "/from"))
+	w.noStrays()
 }
 
 // TestADigestIsOfOneSender: a relay that computes the checksum of what it
