@@ -387,6 +387,8 @@ func (s *Storage) renameDir(ctx context.Context, op, from, to string, o, target 
 	}
 	if _, err := s.head(ctx, target, target.key); err == nil {
 		return fault.New(fault.Exists, op, to, "there is a file of this name")
+	} else if !isGone(err) {
+		return err
 	}
 	s.dirs.forget()
 	// Everything is copied before anything is removed: who is interrupted has it
@@ -483,7 +485,10 @@ func (s *Storage) setModTime(ctx context.Context, op, p string, o object, t time
 	}
 	switch {
 	case isGone(err):
-		if d, err := s.findDir(ctx, p, o); err != nil || d == nil {
+		switch d, err := s.findDir(ctx, p, o); {
+		case err != nil:
+			return err
+		case d == nil:
 			return fault.New(fault.NotFound, op, p, "there is no such object or prefix")
 		}
 		return fault.New(fault.Unsupported, op, p, "no object stands for this prefix")

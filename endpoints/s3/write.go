@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"hash/crc32"
 	"slices"
 	"sync"
@@ -180,7 +181,7 @@ func (w *writer) send() error {
 	w.buf, w.lent = nil, nil
 	w.sending.Go(func() {
 		err := w.s.sendPart(w.ctx, w.o, w.up, off, data)
-		if lent != nil {
+		if err == nil && lent != nil { // else the transport may be reading it yet
 			w.s.driver.giveBack(lent)
 		}
 		if err != nil {
@@ -221,7 +222,7 @@ func (c cut) next() int64 {
 // Commit returns when the store has confirmed every byte.
 func (w *writer) Commit() error {
 	if err := w.live(); err != nil {
-		return err
+		return errors.Join(err, w.Abort())
 	}
 	w.ended = true
 	defer w.leave()
@@ -229,7 +230,7 @@ func (w *writer) Commit() error {
 	if err != nil && w.own {
 		w.s.abort(w.ctx, w.o, w.up)
 	}
-	if w.lent != nil {
+	if err == nil && w.lent != nil {
 		w.s.driver.giveBack(w.lent)
 	}
 	return err
