@@ -83,7 +83,7 @@ const idName = ".id"
 func (s *Store) ID(ctx context.Context) (string, error) {
 	const op = "identify blob store"
 	name := s.prefix + idName
-	for {
+	for range idTries {
 		id, err := s.get(ctx, name)
 		if err == nil {
 			return string(id), nil
@@ -94,12 +94,18 @@ func (s *Store) ID(ctx context.Context) (string, error) {
 		_, err = s.o.Client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &s.o.Bucket, Key: &name, Body: strings.NewReader(rand.Text()), IfNoneMatch: aws.String("*"),
 		})
-		// Whoever comes second reads the first one's.
-		if err = s.failed(ctx, op, s.o.Bucket, err); err != nil && !fault.Is(err, fault.Internal) {
+		if hasCode(err, "PreconditionFailed", "ConditionalRequestConflict") {
+			continue // whoever comes second reads the first one's
+		}
+		if err = s.failed(ctx, op, s.o.Bucket, err); err != nil {
 			return "", err
 		}
 	}
+	return "", fault.New(fault.Transient, op, s.o.Bucket, "others have made it an id, which is not to be read yet")
 }
+
+// idTries is how often an id is looked for: others may be making it.
+const idTries = 5
 
 // Put implements blob.Store.
 func (s *Store) Put(ctx context.Context, key string, data []byte) error {
@@ -124,8 +130,13 @@ func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 const putTries = 5
 
 func inTheWay(err error) bool {
+	return hasCode(err, "ExistingObjectIsDirectory", "ObjectParentIsFile")
+}
+
+// hasCode says that the store answered with one of these codes.
+func hasCode(err error, codes ...string) bool {
 	var api smithy.APIError
-	return errors.As(err, &api) && (api.ErrorCode() == "ExistingObjectIsDirectory" || api.ErrorCode() == "ObjectParentIsFile")
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }
 
 // Get implements blob.Store.
