@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gridferry/gridferry/fault"
@@ -51,9 +52,9 @@ type Roomer interface {
 type Bounded struct {
 	Store
 	limits Limits
+	used   atomic.Int64 // bytes, as measured, and everything put since
 
-	mu       sync.Mutex
-	used     int64 // as measured, and everything put since
+	mu       sync.Mutex // held while measuring: last words need not wait for that
 	measured time.Time
 	err      error // of the last measurement
 }
@@ -90,9 +91,7 @@ func (b *Bounded) Put(ctx context.Context, key string, data []byte) error {
 	}
 	err := b.Store.Put(ctx, key, data)
 	if err == nil {
-		b.mu.Lock()
-		b.used += int64(len(data)) // what it replaced comes off with the next measurement
-		b.mu.Unlock()
+		b.used.Add(int64(len(data))) // what it replaced comes off with the next measurement
 	}
 	return err
 }
@@ -110,21 +109,22 @@ func (b *Bounded) admit(ctx context.Context, key string, n int64) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n <= b.limits.Budget && !b.measured.IsZero() {
+	if b.used.Load()+n <= b.limits.Budget && !b.measured.IsZero() {
 		return nil
 	}
 	if time.Since(b.measured) > measureEvery {
-		used := int64(0)
-		b.err = b.Survey(ctx, "", func(i Info) error { used += i.Size; return nil })
+		before, found := b.used.Load(), int64(0)
+		b.err = b.Survey(ctx, "", func(i Info) error { found += i.Size; return nil })
 		if b.err == nil {
-			b.used, b.measured = used, time.Now()
+			b.used.Add(found - before) // what was put meanwhile counts, perhaps twice
+			b.measured = time.Now()
 		}
 	}
 	if b.err != nil {
 		return b.err
 	}
-	if b.used+n > b.limits.Budget {
-		return Full(op, key, fmt.Errorf("it holds %d bytes of the %d that blobs.budget allows", b.used, b.limits.Budget))
+	if used := b.used.Load(); used+n > b.limits.Budget {
+		return Full(op, key, fmt.Errorf("it holds %d bytes of the %d that blobs.budget allows", used, b.limits.Budget))
 	}
 	return nil
 }
