@@ -104,15 +104,6 @@ func (g *Governor) Streams() int { return g.n }
 // it; 0 before anything was.
 func (g *Governor) Best() (n int, rate float64) { return g.base, g.at.rate }
 
-// Limit lowers or raises the bound, for servers that refuse more sessions.
-func (g *Governor) Limit(most int) {
-	g.max = max(1, most)
-	if g.base = min(g.base, g.max); g.n > g.max {
-		g.n = g.max
-		g.reset()
-	}
-}
-
 // reset begins to measure anew.
 func (g *Governor) reset() { g.settled, g.slices = false, g.slices[:0] }
 

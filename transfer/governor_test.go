@@ -145,14 +145,6 @@ func TestGovernorKeepsToItsLimit(t *testing.T) {
 	if n := g.Streams(); n != 3 {
 		t.Errorf("it has gone to %d", n)
 	}
-	g.Limit(2)
-	if n := g.Streams(); n != 2 {
-		t.Errorf("with a limit of 2 there are %d", n)
-	}
-	drive(g, capped(1, 0.1), 0, time.Minute, 2*time.Minute)
-	if n := g.Streams(); n != 2 {
-		t.Errorf("it has gone to %d", n)
-	}
 }
 
 func TestShare(t *testing.T) {
