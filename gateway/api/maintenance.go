@@ -69,8 +69,11 @@ func (s *Server) MountMaintenance(m Maintenance, operator func(Peer) bool) {
 		if req.Name == "" || len(req.Reason) > maxReason {
 			return nil, fault.New(fault.Invalid, "drain", req.Name, "a name is wanted, and a reason that is not too long")
 		}
-		s.config.Logger.Info("drained", "name", req.Name, "by", peer.Name(), "reason", req.Reason)
-		return m.Drain(r.Context(), endpoints.Drain{Name: req.Name, By: peer.Name(), Reason: req.Reason})
+		d, err := m.Drain(r.Context(), endpoints.Drain{Name: req.Name, By: peer.Name(), Reason: req.Reason})
+		if err == nil {
+			s.config.Logger.Info("drained", "name", d.Name, "by", peer.Name(), "reason", req.Reason)
+		}
+		return d, err
 	})
 	s.Route("DELETE "+pathDrains, func(r *http.Request) (any, error) {
 		peer, err := as(r, "undrain")
@@ -78,8 +81,11 @@ func (s *Server) MountMaintenance(m Maintenance, operator func(Peer) bool) {
 			return nil, err
 		}
 		name := r.URL.Query().Get("name")
+		if err := m.Undrain(r.Context(), name); err != nil {
+			return nil, err
+		}
 		s.config.Logger.Info("taken back into use", "name", name, "by", peer.Name())
-		return nil, m.Undrain(r.Context(), name)
+		return nil, nil
 	})
 	s.Route("GET "+pathCondition, func(r *http.Request) (any, error) {
 		if _, err := ownerOf(r, ""); err != nil {
