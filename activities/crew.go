@@ -98,7 +98,7 @@ func (d *Data) disband(key crewKey, w *crew) {
 	defer d.crews.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.members) == 0 {
+	if len(w.members) == 0 && d.crews.of[key] == w {
 		delete(d.crews.of, key)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -32,14 +33,14 @@ type resultPage struct {
 // resultReader reads the results of a task. It holds one group's index, and
 // one page of lines, in memory at a time; of all groups it knows the names.
 type resultReader struct {
-	c       *Control
+	blobs   blob.Store
 	task    transfer.TaskID
 	indexes map[string]string
 }
 
-func (c *Control) resultReader(ctx context.Context, task transfer.TaskID) (*resultReader, error) {
-	keys, err := indexes(ctx, c.Blobs, task)
-	return &resultReader{c: c, task: task, indexes: keys}, err
+func newResultReader(ctx context.Context, blobs blob.Store, task transfer.TaskID) (*resultReader, error) {
+	keys, err := indexes(ctx, blobs, task)
+	return &resultReader{blobs: blobs, task: task, indexes: keys}, err
 }
 
 // each calls fn with every group from one on, in the order of their names,
@@ -54,7 +55,7 @@ func (r *resultReader) each(ctx context.Context, from string, fn func(name strin
 		}
 		return fn(name, keys)
 	}
-	err := r.c.Blobs.List(ctx, prefix, func(key string) error {
+	err := r.blobs.List(ctx, prefix, func(key string) error {
 		group, _, ok := strings.Cut(strings.TrimPrefix(key, prefix), "/")
 		if !ok {
 			return nil
@@ -83,7 +84,7 @@ func (r *resultReader) group(ctx context.Context, name string, keys []string) (r
 	g := resultGroup{name: name}
 	if key, ok := r.indexes[name]; ok {
 		var index []pageIndex
-		data, err := r.c.Blobs.Get(ctx, key)
+		data, err := r.blobs.Get(ctx, key)
 		if err == nil {
 			index, err = unpackIndex(data)
 		}
@@ -100,9 +101,9 @@ func (r *resultReader) group(ctx context.Context, name string, keys []string) (r
 	return g, nil
 }
 
-// lines returns what a query selects of a page.
+// lines returns a page; none of one that was swept away meanwhile.
 func (r *resultReader) lines(ctx context.Context, p resultPage) ([]transfer.Result, error) {
-	lines, err := getLines[transfer.Result](ctx, r.c.Blobs, p.key)
+	lines, err := getLines[transfer.Result](ctx, r.blobs, p.key)
 	if gone(err) {
 		return nil, nil
 	}
@@ -126,12 +127,15 @@ func (c *Control) results(ctx context.Context, task transfer.TaskID, q transfer.
 	if err != nil {
 		return nil, "", err
 	}
-	r, err := c.resultReader(ctx, task)
+	r, err := newResultReader(ctx, c.Blobs, task)
 	if err != nil {
 		return nil, "", err
 	}
-	begun := time.Now()
+	var begun time.Time
 	err = r.each(ctx, group, func(name string, keys []string) error {
+		if begun.IsZero() {
+			begun = time.Now() // however long it took to find the place: a marker must lead further than the one before
+		}
 		if time.Since(begun) > searchTime {
 			next = marker(name, 0, 0)
 			return errEnough
@@ -207,7 +211,7 @@ const lookers = 8
 
 // resultsOf returns the results of one file, by its path at either end.
 func (c *Control) resultsOf(ctx context.Context, task transfer.TaskID, q transfer.ResultQuery) ([]transfer.Result, error) {
-	r, err := c.resultReader(ctx, task)
+	r, err := newResultReader(ctx, c.Blobs, task)
 	if err != nil {
 		return nil, err
 	}

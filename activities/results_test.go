@@ -68,7 +68,7 @@ func TestResultsIndex(t *testing.T) {
 		t.Fatalf("copy: %+v", res)
 	}
 
-	r, err := c.resultReader(w.ctx(), testTask)
+	r, err := newResultReader(w.ctx(), c.Blobs, testTask)
 	if err != nil || r.indexes[wk.Chunks[0].ID] == "" {
 		t.Fatalf("indexes: %+v, %v", r, err)
 	}

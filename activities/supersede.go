@@ -16,7 +16,7 @@ func (f *finisher) supersede(ctx context.Context, chunk string, redo []transfer.
 	for _, file := range redo {
 		again[strings.ToValidUTF8(file.Dest, "?")] = true
 	}
-	r, err := (&Control{Blobs: f.d.Blobs}).resultReader(ctx, f.in.Task)
+	r, err := newResultReader(ctx, f.d.Blobs, f.in.Task)
 	if err != nil {
 		return err
 	}
