@@ -116,9 +116,12 @@ func (c *copier) open(ctx context.Context) error {
 	}
 	c.prev = prev
 	c.led = succeed(prev, c.in.Chunk.Sheet, c.hold.epoch(), len(files), c.clock.now())
-	c.led.Schedule = c.in.Schedule
+	c.led.Schedule, c.led.Holder = c.in.Schedule, c.d.Identity
 	if prev != nil && prev.untold(c.in.Schedule) {
 		c.led.Faults = append(c.led.Faults, prev.Faults...)
+	}
+	if prev != nil && !prev.Closed {
+		c.note(prev.broken(c.in.Chunk.ID), "")
 	}
 	for i, v := range c.led.Changed {
 		c.files[i].Size, c.files[i].ModTime = v.Size, v.ModTime

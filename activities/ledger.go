@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ type ledger struct {
 	Sheet   string    `json:"sheet"`
 	Epoch   int64     `json:"epoch"`
 	Updated time.Time `json:"updated"`
+	Holder  string    `json:"holder,omitempty"` // Data.Identity of the worker
 
 	// Closed: the attempt ended with its sessions closed. Where it is not set,
 	// servers may go on with what they were told.
@@ -134,6 +136,18 @@ func lastLedger(ctx context.Context, blobs blob.Store, task transfer.TaskID, chu
 // what it said was.
 func (l *ledger) untold(schedule int) bool { return !l.Closed || l.Schedule == schedule }
 
+// broken is the fault that an attempt which did not close its ledger is to its
+// successor, whatever it met itself: a worker that was killed or stood still, or
+// one that could not write its last words.
+func (l *ledger) broken(chunk string) error {
+	worker := "a worker"
+	if l.Holder != "" {
+		worker = "the worker " + l.Holder
+	}
+	return fault.New(fault.Transient, "", "", fmt.Sprintf("%s stopped without a last word while it copied chunk %s, and was last heard of at %s: what it left unproven is looked at again (%s)",
+		worker, chunk, l.Updated.UTC().Format(time.RFC3339), transfer.FormatFiles(int64(len(l.suspects())))))
+}
+
 // succeed begins the ledger of an attempt from its predecessor's, which may be
 // nil.
 func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) *ledger {
@@ -157,7 +171,6 @@ func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) 
 	l.Epochs = append(append([]int64(nil), prev.Epochs...), epoch)
 	l.Late = append(l.Late, prev.Late...)
 	if !prev.Closed {
-		l.Faults = slices.Clone(prev.Faults) // nobody has heard of them
 		for _, i := range prev.suspects() {
 			l.Late = append(l.Late, late{File: i, Epoch: prev.Epoch, Since: now})
 		}
