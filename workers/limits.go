@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gridferry/gridferry/activities"
@@ -30,6 +31,10 @@ type limits struct {
 type heldSessions struct {
 	lease activities.Lease
 	stop  context.CancelFunc
+
+	// replacing: another lease is being asked for in its place. That this one
+	// is refused meanwhile may only say that the other was given.
+	replacing atomic.Bool
 }
 
 const (
@@ -64,27 +69,34 @@ func (l *limits) Hold(ctx context.Context, endpoint string, n, limit int, lost f
 		l.mu.Unlock()
 		return l.leases.Release(ctx, before.lease)
 	}
+	if before != nil {
+		before.replacing.Store(true)
+	}
 	lease, err := l.leases.Acquire(ctx, activities.LeaseRequest{
 		Task: l.task, Chunk: endpoint + " " + l.identity, Holder: l.identity, TTL: sessionsLife,
 		Sessions: []activities.SessionClaim{{Endpoint: activities.OpenAt + endpoint, Sessions: n, Limit: limit}},
 	})
 	if err != nil {
+		if before != nil {
+			before.replacing.Store(false)
+		}
 		return err
 	}
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h := &heldSessions{lease: lease, stop: stop}
 	l.mu.Lock()
-	l.held[endpoint] = &heldSessions{lease, stop}
+	l.held[endpoint] = h
 	l.mu.Unlock()
 	if before != nil {
 		before.stop()
 	}
-	go l.keep(keeping, endpoint, lease, lost)
+	go l.keep(keeping, endpoint, h, lost)
 	return nil
 }
 
 // keep renews a lease until ctx ends. Whoever cannot renew it has lost it by
 // his own clock before others may have what it was for.
-func (l *limits) keep(ctx context.Context, endpoint string, lease activities.Lease, lost func()) {
+func (l *limits) keep(ctx context.Context, endpoint string, h *heldSessions, lost func()) {
 	tick := time.NewTicker(sessionsLife / 6)
 	defer tick.Stop()
 	renewed := time.Now()
@@ -96,7 +108,7 @@ func (l *limits) keep(ctx context.Context, endpoint string, lease activities.Lea
 		}
 		asked := time.Now()
 		call, cancel := context.WithTimeout(ctx, sessionsLife/3)
-		err := l.leases.Renew(call, lease)
+		err := l.leases.Renew(call, h.lease)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -104,12 +116,12 @@ func (l *limits) keep(ctx context.Context, endpoint string, lease activities.Lea
 		case err == nil:
 			renewed = asked
 			continue
-		case !fault.Is(err, fault.Canceled) && time.Since(renewed) < sessionsLife*2/3:
+		case (!fault.Is(err, fault.Canceled) || h.replacing.Load()) && time.Since(renewed) < sessionsLife*2/3:
 			continue
 		}
 		l.log.Warn("the sessions at an endpoint could not be kept", "endpoint", endpoint, "error", err)
 		l.mu.Lock()
-		if h := l.held[endpoint]; h != nil && h.lease.Epoch == lease.Epoch {
+		if l.held[endpoint] == h {
 			delete(l.held, endpoint)
 		}
 		l.mu.Unlock()
