@@ -104,6 +104,7 @@ const locationsHelp = `A location is a URL, or the name of an endpoint that your
     sshftp://[USER@]HOST/path      GridFTP through ssh (port 22)
     file:///path                   this host's files, in "transfer" alone
     file://HOST/path               a directory of a host where a worker runs
+    s3://BUCKET/path               an object store of your site's, or Amazon's
     NAME:/path                     an endpoint's name: dtn, or user#dtn
 
 In URLs, write %20 for a space and %25 for a percent sign; "?" and "#" are
