@@ -12,11 +12,12 @@ import (
 
 var _ blob.Store = (*Client)(nil)
 
-// Put implements blob.Store. A blob of more than MaxBlob bytes is NoSpace.
+// Put implements blob.Store. A blob of more than MaxBlob bytes is Internal: a task
+// that waited for room would wait for ever.
 func (c *Client) Put(ctx context.Context, key string, data []byte) error {
 	const op = "store blob"
 	if len(data) > MaxBlob {
-		return fault.New(fault.NoSpace, op, key, "it is larger than "+strconv.Itoa(MaxBlob)+" bytes")
+		return fault.New(fault.Internal, op, key, "it is larger than "+strconv.Itoa(MaxBlob)+" bytes")
 	}
 	_, err := c.do(ctx, request{op: op, what: key, method: http.MethodPut, path: pathBlob, query: url.Values{"key": {key}}, body: data})
 	if fault.Is(err, fault.NoSpace) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -155,6 +156,15 @@ func TestBlobs(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		return newSite(t, api.Peer{DN: moverDN}, nil).client("")
 	})
+}
+
+func TestBlobTooLarge(t *testing.T) {
+	c := newSite(t, api.Peer{DN: moverDN}, nil).client("")
+	err := c.Put(t.Context(), "tasks/large", make([]byte, mover.MaxBlob+1))
+	wantKind(t, "more than a blob may be", err, fault.Internal)
+	if errors.Is(err, blob.ErrFull) {
+		t.Errorf("a task would wait for room: %v", err)
+	}
 }
 
 func TestLeases(t *testing.T) {
