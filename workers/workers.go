@@ -186,7 +186,7 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 	p := &Process{log: c.Log, stopping: make(chan struct{}), failed: make(chan error, len(roles))}
 	data := &activities.Data{
 		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities, Rations: c.Rations, Pairs: c.Pairs,
-		Identity: c.Identity, Site: c.Site, Stopping: p.stopping,
+		Identity: c.Identity, Site: c.Site, Stopping: p.stopping, Log: c.Log,
 	}
 	p.share(c)
 	for _, r := range roles {
