@@ -439,9 +439,7 @@ func (f *finisher) lateFiles(ctx context.Context, chunk string, led *ledger, fil
 	stats := transfer.StatsOf(redo)
 	c := transfer.Chunk{ID: chunk + "r", Files: stats.Files, Bytes: stats.Bytes, Class: stats.Class()}
 	c.Sheet = sheetKey(f.in.Task, c.ID, newRun())
-	c.Tuning = transfer.Tune(transfer.Policy{}, stats, transfer.Setting{
-		StreamDest: f.in.Probe.Destination.StreamOnly, Relay: f.in.Options.Route == transfer.RouteRelay, Sessions: sessionBudget(f.in.Probe),
-	})
+	c.Tuning = transfer.Tune(transfer.Policy{}, stats, f.in.Probe.Setting())
 	if err := putLines(ctx, f.d.Blobs, c.Sheet, redo); err != nil {
 		return err
 	}
