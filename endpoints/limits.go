@@ -19,6 +19,12 @@ type Limits struct {
 	Windows  []Window  `json:"windows,omitempty" yaml:"windows"`   // when another Rate holds
 }
 
+// LimitError is in the chain of Busy errors that come of such limits: nothing is
+// wrong with the servers, and others are at it.
+type LimitError struct{ Text string }
+
+func (e *LimitError) Error() string { return e.Text }
+
 // A Window is a time of the week with a rate of its own.
 type Window struct {
 	Days  Days     `json:"days,omitempty" yaml:"days"`  // "mon-fri", "sat,sun"; empty is all

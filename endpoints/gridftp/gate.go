@@ -121,7 +121,7 @@ func (g *gate) enter(ctx context.Context) error {
 		case <-ctx.Done():
 			return fault.Wrap(fault.KindOf(ctx.Err()), "log in to", g.endpoint, ctx.Err())
 		case <-waited.C:
-			return fault.New(fault.Busy, "log in to", g.endpoint, fmt.Sprintf("all of the %d sessions that it allows are in use", limit))
+			return g.busy("all of the %d sessions that it allows are in use", limit)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func (g *gate) connect(ctx context.Context) (done func(), err error) {
 		case <-changed:
 		case <-time.After(askAgain):
 		case <-ctx.Done():
-			return nil, &turnError{fault.New(fault.Busy, "log in to", g.endpoint, "all of the sessions that it allows are in use")}
+			return nil, &turnError{g.busy("all of the sessions that it allows are in use")}
 		}
 	}
 }
@@ -239,6 +239,11 @@ func (g *gate) disconnected() {
 	defer g.mu.Unlock()
 	g.open--
 	g.wake()
+}
+
+// busy is the error of who has not got his turn.
+func (g *gate) busy(format string, args ...any) error {
+	return fault.Wrap(fault.Busy, "log in to", g.endpoint, &endpoints.LimitError{Text: fmt.Sprintf(format, args...)})
 }
 
 // turnError is an error of the gate, where one of the server is expected.
@@ -271,7 +276,7 @@ func (g *gate) login(ctx context.Context) error {
 	d.Patience = turnTime
 	wait, err := g.driver.limiter.Take(ctx, d)
 	if fault.Is(err, fault.Busy) {
-		err = fault.New(fault.Busy, "log in to", g.endpoint, fmt.Sprintf("it allows %s logins, and all for the next %s are taken", rate, d.Patience))
+		err = g.busy("it allows %s logins, and all for the next %s are taken", rate, d.Patience)
 	}
 	if err != nil || wait <= 0 {
 		return err

@@ -126,7 +126,7 @@ func TestGateCountsConnections(t *testing.T) {
 	// Another connection has to wait until the server has noted this one's end.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := g.connect(ctx); !fault.Is(err, fault.Busy) || !errors.As(err, new(*turnError)) {
+	if _, err := g.connect(ctx); !fault.Is(err, fault.Busy) || !errors.As(err, new(*turnError)) || !errors.As(err, new(*endpoints.LimitError)) {
 		t.Errorf("a second connection of one: %v", err)
 	}
 	begun := time.Now()
@@ -176,7 +176,7 @@ func TestGateDrawsLogins(t *testing.T) {
 		t.Errorf("drew %+v", f.drawn)
 	}
 	f.wait = time.Hour
-	if err := g.login(t.Context()); !fault.Is(err, fault.Busy) {
+	if err := g.login(t.Context()); !fault.Is(err, fault.Busy) || !errors.As(err, new(*endpoints.LimitError)) {
 		t.Errorf("an hour's wait: %v", err)
 	}
 }
