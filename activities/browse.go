@@ -45,7 +45,7 @@ type BrowseResult struct {
 func (d *Data) Browse(ctx context.Context, in BrowseInput) (BrowseResult, error) {
 	defer d.beat(ctx)()
 	out, err := d.browse(ctx, in)
-	return out, toTemporal(err)
+	return out, atOnce(err)
 }
 
 // browsePatience is how long somebody waits for a prompt before a server that

@@ -49,6 +49,18 @@ func toTemporal(err error) error {
 	return temporal.NewApplicationErrorWithOptions(clip(err.Error()), string(kind), opts)
 }
 
+// atOnce is toTemporal for somebody who waits for the answer: what may last for
+// hours is his to decide about.
+func atOnce(err error) error {
+	drained, ok := errors.AsType[*endpoints.DrainedError](err)
+	if !ok {
+		return toTemporal(err)
+	}
+	f := toFault(err, "", time.Time{})
+	f.Message = clip(err.Error() + " (try again when its operator has put it back into use, with \"gridferry endpoint undrain " + drained.Drain.Name + "\")")
+	return temporal.NewNonRetryableApplicationError(f.Message, string(f.Kind), nil, f)
+}
+
 // FaultOf translates an activity's error back, in the workflow.
 func FaultOf(err error) transfer.Fault {
 	var app *temporal.ApplicationError
@@ -84,7 +96,7 @@ func toFault(err error, path string, now time.Time) transfer.Fault {
 	case out.Kind != fault.Busy:
 	case isDrained(err):
 		out.Reason = transfer.ReasonDrained
-	case errors.As(err, new(*noSlot)) || errors.As(err, new(*atLimit)):
+	case errors.As(err, new(*noSlot)), errors.As(err, new(*atLimit)), errors.As(err, new(*endpoints.LimitError)):
 		out.Reason = transfer.ReasonLimit
 	}
 	return out

@@ -12,6 +12,7 @@ import (
 type ProbeInput struct {
 	Ends Ends               `json:"ends"`
 	Rule transfer.RouteRule `json:"rule,omitempty"`
+	Plan bool               `json:"plan,omitempty"` // for somebody who waits: an end that is drained is an error at once
 }
 
 // ProbeResult is what was found.
@@ -41,6 +42,9 @@ func (d *Data) Probe(ctx context.Context, in ProbeInput) (ProbeResult, error) {
 		}
 		return err
 	})
+	if in.Plan {
+		return out, atOnce(err)
+	}
 	return out, toTemporal(err)
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
@@ -123,6 +125,55 @@ func TestDrainedIsBusy(t *testing.T) {
 	var e *endpoints.DrainedError
 	if !errors.As(err, &e) {
 		t.Error("the error does not say what is drained")
+	}
+}
+
+// shut is an opener that opens nothing.
+type shut struct {
+	endpoints.Opener
+	why error
+}
+
+func (o shut) Open(context.Context, endpoints.Record, string, string) (endpoints.Storage, error) {
+	return nil, o.why
+}
+
+// TestDrainedAtOnce: who looks at an endpoint that is out of use, or plans a
+// transfer there, is told so, and why, instead of being kept waiting.
+func TestDrainedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	out := fault.Wrap(fault.Busy, "use", "src", &endpoints.DrainedError{Drain: endpoints.Drain{
+		Name: "src", By: "olga", Reason: "a new disk", Since: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}})
+	d := w.worker("a")
+	d.Endpoints = shut{d.Endpoints, out}
+	_, browsed := d.Browse(w.ctx(), BrowseInput{Op: BrowseStat, Endpoint: "src", Path: "/from"})
+	_, probed := d.Probe(w.ctx(), ProbeInput{Ends: w.ends(), Plan: true})
+	_, walked := d.WalkStep(w.ctx(), WalkInput{Task: testTask, Ends: w.ends(), Request: w.request(), Plan: true})
+	for what, err := range map[string]error{"browse": browsed, "plan: log in": probed, "plan: walk": walked} {
+		app, ok := errors.AsType[*temporal.ApplicationError](err)
+		if !ok || !app.NonRetryable() || app.Type() != string(fault.Busy) || FaultOf(err).Reason != transfer.ReasonDrained {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		for _, word := range []string{"since 2026-03-01 12:00 UTC", "by olga", "a new disk", "undrain src"} {
+			if !strings.Contains(app.Message(), word) {
+				t.Errorf("%s: %q does not say %q", what, app.Message(), word)
+			}
+		}
+	}
+	_, err := d.Probe(w.ctx(), ProbeInput{Ends: w.ends()})
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); !ok || app.NonRetryable() {
+		t.Errorf("a task does not wait: %v", err)
+	}
+}
+
+// TestLimitIsNoServerTrouble: a task that waits for its turn says so.
+func TestLimitIsNoServerTrouble(t *testing.T) {
+	err := toTemporal(fault.Wrap(fault.Busy, "log in to", "lab#dtn", &endpoints.LimitError{Text: "all of the 4 sessions that it allows are in use"}))
+	f := FaultOf(err)
+	what, _ := transfer.WaitsFor(f)
+	if what != transfer.ForLimit || !strings.Contains(f.Message, "lab#dtn: all of the 4 sessions") {
+		t.Errorf("it waits for %q: %+v", what, f)
 	}
 }
 

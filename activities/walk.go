@@ -64,6 +64,9 @@ var defaultWalkSizes = walkSizes{
 // the directories there, and hands over chunks when a segment is complete.
 func (d *Data) WalkStep(ctx context.Context, in WalkInput) (WalkResult, error) {
 	res, err := d.walkStep(ctx, in, defaultWalkSizes)
+	if in.Plan {
+		return res, atOnce(err)
+	}
 	return res, toTemporal(err)
 }
 

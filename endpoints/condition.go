@@ -60,6 +60,9 @@ type DrainedError struct{ Drain Drain }
 
 func (e *DrainedError) Error() string {
 	text := "out of use for maintenance since " + e.Drain.Since.UTC().Format("2006-01-02 15:04 MST")
+	if e.Drain.By != "" {
+		text += ", by " + e.Drain.By
+	}
 	if e.Drain.Reason != "" {
 		text += ": " + e.Drain.Reason
 	}

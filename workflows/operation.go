@@ -95,7 +95,7 @@ func plan(ctx workflow.Context, req transfer.Request) (*transfer.Plan, error) {
 	queue := queueOf(ends.Source, ends.Destination)
 	for hop := 0; ; hop++ {
 		probe = activities.ProbeResult{} // anew: absent fields leave what was there
-		if err := operate(ctx, queue, req.Owner, data.Probe, activities.ProbeInput{Ends: ends, Rule: req.Route}, &probe); err != nil {
+		if err := operate(ctx, queue, req.Owner, data.Probe, activities.ProbeInput{Ends: ends, Rule: req.Route, Plan: true}, &probe); err != nil {
 			return nil, err
 		}
 		if !probe.Elsewhere {
