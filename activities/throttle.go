@@ -15,6 +15,9 @@ const (
 	// grantTime is how much of a rate is drawn at once: few draws, and little
 	// that another worker waits for and this one does not use.
 	grantTime = 250 * time.Millisecond
+	// mostDrawn bounds a draw, of what went whole and is paid for afterwards:
+	// others draw in between.
+	mostDrawn = 10 * time.Second
 	// pacedPart is how much of a rate a part of a large file has at most, and
 	// leastPart bounds it from below, in bytes.
 	pacedPart = grantTime
@@ -71,6 +74,7 @@ func (d *Data) pay(ctx context.Context, at *place, n int64, stopped <-chan struc
 			return true
 		}
 		draw.N = max(n-p.left, int64(draw.PerSec*grantTime.Seconds()))
+		draw.N = min(draw.N, int64(draw.PerSec*mostDrawn.Seconds()))
 		draw.Patience = drawPatience
 		wait, err := d.Rations.Take(ctx, draw)
 		if err != nil {

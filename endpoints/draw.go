@@ -34,12 +34,16 @@ type Rations interface {
 	Take(ctx context.Context, d Draw) (wait time.Duration, err error)
 }
 
+// longest is what a cost is at most: no duration holds what a careless draw
+// may come to.
+const longest = 100 * 365 * 24 * time.Hour
+
 // Cost is the time that the ration takes to grow back.
 func (d Draw) Cost() time.Duration {
 	if d.PerSec <= 0 {
 		return 0
 	}
-	return time.Duration(math.Ceil(float64(d.N) / d.PerSec * float64(time.Second)))
+	return time.Duration(min(math.Ceil(float64(d.N)/d.PerSec*float64(time.Second)), float64(longest)))
 }
 
 // Next is the arithmetic of a ration, which is one time: when what was drawn so

@@ -25,6 +25,10 @@ type drawReply struct {
 // maxKeep bounds for how long a worker's word counts that a server is down.
 const maxKeep = 10 * time.Minute
 
+// maxDrawn bounds what a user's own worker draws at once, and how long it
+// waits: what one has drawn nobody else has.
+const maxDrawn = time.Minute
+
 var (
 	_ endpoints.Conditions = (*Client)(nil)
 	_ endpoints.Rations    = (*Client)(nil)
@@ -73,7 +77,10 @@ func (h *Handler) take(_ http.ResponseWriter, r *http.Request, who reach) (any, 
 		if !ok {
 			return drawReply{}, nil
 		}
-		limited.Patience = d.Patience
+		limited.Patience = min(d.Patience, maxDrawn)
+		if limited.Cost() > maxDrawn {
+			return nil, fault.New(fault.Invalid, "draw of", d.Endpoint, "it is more than may be drawn at once")
+		}
 		d = limited
 	}
 	wait, err := h.Rations.Take(r.Context(), d)

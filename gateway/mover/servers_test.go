@@ -2,6 +2,7 @@ package mover_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -81,7 +82,12 @@ func TestServersAndRations(t *testing.T) {
 		if c.mover {
 			continue
 		}
-		draw.Endpoint = "elsewhere"
+		for _, n := range []int64{100e6, math.MaxInt64} { // of a rate of 1 MB/s
+			draw.N = n
+			_, err = client.Take(t.Context(), draw)
+			wantKind(t, "a draw of what grows back after minutes", err, fault.Invalid)
+		}
+		draw.N, draw.Endpoint = 500, "elsewhere"
 		_, err = client.Take(t.Context(), draw)
 		wantKind(t, "no end of the task", err, fault.Permission)
 		draw.Endpoint, draw.What = fullName, endpoints.RateLogins // of which the record knows no limit
