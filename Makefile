@@ -13,7 +13,7 @@ VERSITYGW := v1.8.0
 # Real peers share two cores with their tests, and most tests wait most of the
 # time: for heartbeats to be missed, for proxies to end.
 UNIT = $$(go list ./... | grep -v /integration)
-INTEGRATION = -p 2 -count 1 -timeout 30m ./integration/...
+INTEGRATION = -p 3 -count 1 -timeout 30m ./integration/...
 
 export GRIDFERRY_CACHE := $(CACHE)
 
@@ -77,7 +77,7 @@ scale: build
 	GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 6h -run TestScale ./integration/scale -files $(FILES) -kills $(KILLS) -baseline 1000000
 
 soak: tools build fuzz
-	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 2,1,$(patsubst 30m,5h,$(INTEGRATION)))
+	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 3,1,$(patsubst 30m,5h,$(INTEGRATION)))
 
 # Without the bound on minimizing, the first input of interest takes a minute.
 fuzz:

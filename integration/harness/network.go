@@ -3,9 +3,11 @@ package harness
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,7 +45,7 @@ func NewNetwork(t testing.TB) *Network {
 	n := &Network{
 		t:      t,
 		id:     fmt.Sprintf("gf%06x", rand.IntN(1<<24)),
-		prefix: fmt.Sprintf("198.%d.%d.", 18+rand.IntN(2), rand.IntN(256)),
+		prefix: FreePrefix(t),
 	}
 	n.Address = n.prefix + "1"
 	if out, err := exec.Command("ip", "link", "add", n.id, "type", "bridge").CombinedOutput(); err != nil {
@@ -53,6 +55,22 @@ func NewNetwork(t testing.TB) *Network {
 	n.run("ip", "addr", "add", n.Address+"/24", "dev", n.id)
 	n.run("ip", "link", "set", n.id, "up")
 	return n
+}
+
+// FreePrefix returns the beginning of 254 addresses for tests, with its last
+// dot, that no interface here has yet: packages are tested side by side.
+func FreePrefix(t testing.TB) string {
+	t.Helper()
+	taken, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		prefix := fmt.Sprintf("198.%d.%d.", 18+rand.IntN(2), rand.IntN(256))
+		if !slices.ContainsFunc(taken, func(a net.Addr) bool { return strings.HasPrefix(a.String(), prefix) }) {
+			return prefix
+		}
+	}
 }
 
 // Host adds a namespace to the network. Its name resolves there, as Globus

@@ -77,7 +77,7 @@ func New(t testing.TB, o Options) *Network {
 	n := &Network{
 		Options: o, t: t,
 		id:     fmt.Sprintf("gf%06x", rand.IntN(1<<24)), // names of interfaces have 15 characters at most
-		prefix: fmt.Sprintf("198.%d.%d.", 18+rand.IntN(2), rand.IntN(256)),
+		prefix: harness.FreePrefix(t),
 		router: newRouter(o),
 	}
 	t.Cleanup(func() {
