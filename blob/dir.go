@@ -100,7 +100,7 @@ func (d *Dir) writeTemp(data []byte) (string, error) {
 // Put has returned, the new one.
 func (d *Dir) Put(ctx context.Context, key string, data []byte) error {
 	const op = "store blob"
-	if err := enter(ctx, op, key); err != nil {
+	if err := Check(ctx, op, key); err != nil {
 		return err
 	}
 	temp, err := d.writeTemp(data)
@@ -149,7 +149,7 @@ func syncDir(dir string) error {
 // Get implements Store.
 func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
 	const op = "load blob"
-	if err := enter(ctx, op, key); err != nil {
+	if err := Check(ctx, op, key); err != nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(filepath.Join(d.path, key))
@@ -242,7 +242,7 @@ func readNames(dir string) ([]string, error) {
 func (d *Dir) Delete(ctx context.Context, keys ...string) error {
 	const op = "delete blob"
 	for _, key := range keys {
-		if err := enter(ctx, op, key); err != nil {
+		if err := Check(ctx, op, key); err != nil {
 			return err
 		}
 		err := os.Remove(filepath.Join(d.path, key))
@@ -259,13 +259,6 @@ func (d *Dir) Delete(ctx context.Context, keys ...string) error {
 		}
 	}
 	return nil
-}
-
-func enter(ctx context.Context, op, key string) error {
-	if err := ctx.Err(); err != nil {
-		return fault.Wrap(fault.KindOf(err), op, key, err)
-	}
-	return checkKey(op, key)
 }
 
 func classify(op, key string, err error) error {

@@ -35,7 +35,7 @@ func (m *Memory) ID(context.Context) (string, error) { return m.id, nil }
 // Put implements Store.
 func (m *Memory) Put(ctx context.Context, key string, data []byte) error {
 	const op = "store blob"
-	if err := enter(ctx, op, key); err != nil {
+	if err := Check(ctx, op, key); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -68,7 +68,7 @@ func parents(key string) func(func(string) bool) {
 // Get implements Store.
 func (m *Memory) Get(ctx context.Context, key string) ([]byte, error) {
 	const op = "load blob"
-	if err := enter(ctx, op, key); err != nil {
+	if err := Check(ctx, op, key); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
@@ -118,7 +118,7 @@ func (m *Memory) Delete(ctx context.Context, keys ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, key := range keys {
-		if err := enter(ctx, "delete blob", key); err != nil {
+		if err := Check(ctx, "delete blob", key); err != nil {
 			return err
 		}
 		if _, ok := m.data[key]; !ok {
