@@ -221,10 +221,14 @@ func (g *Governor) try(s Sample, why string) (Adaptation, bool) {
 	if to == g.base || to < 1 {
 		return Adaptation{}, false
 	}
-	if why != "" {
-		why += "; "
+	question := "to see whether fewer do as well"
+	if to > g.base {
+		question = "to see whether more brings more"
 	}
-	return g.set(s, to, why+"to see whether "+map[bool]string{true: "more brings more", false: "fewer do as well"}[to > g.base]), true
+	if why != "" {
+		question = why + "; " + question
+	}
+	return g.set(s, to, question), true
 }
 
 // set changes the number.
