@@ -99,7 +99,12 @@ func (c *Client) openChannel(ctx context.Context, want shape) (*channel, error) 
 	if err := c.prepareData(ctx, want.mode, security); err != nil {
 		return nil, err
 	}
-	if err := c.tune(ctx, tuning{parallelism: want.parallelism, sends: !want.dial && want.mode == ExtendedBlock, buffer: want.buffer, quiet: c.told.quiet || want.dial && want.mode == ExtendedBlock && c.endsWithRanges()}); err != nil {
+	t := tuning{parallelism: want.parallelism, buffer: want.buffer, quiet: c.told.quiet}
+	if want.mode == ExtendedBlock {
+		t.sends = !want.dial
+		t.quiet = t.quiet || want.dial && c.endsWithRanges()
+	}
+	if err := c.tune(ctx, t); err != nil {
 		return nil, err
 	}
 	ch := &channel{shape: want, used: time.Now(), config: data.Config{Security: own, Buffer: want.buffer, MaxConns: MaxParallel}}
