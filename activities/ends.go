@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -143,6 +144,18 @@ type hearKey struct{}
 // with ctx or what is made of it: it was dealt with, and counts all the same.
 func hearing(ctx context.Context, hear func(error)) context.Context {
 	return context.WithValue(ctx, hearKey{}, hear)
+}
+
+// heard collects faults that passed.
+type heard struct {
+	mu     sync.Mutex
+	faults faultList
+}
+
+func (h *heard) hear(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults.add(toFault(err, "", time.Now().UTC()))
 }
 
 // insist runs fn until it succeeds, fails with anything but Transient or Busy,

@@ -45,7 +45,8 @@ func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, err
 		return out, toTemporal(fault.New(fault.Invalid, "copy", "items", "the express path is for one file"))
 	}
 	stop := d.beat(ctx)
-	err := insist(ctx, patience, func() (err error) {
+	var passed heard
+	err := insist(hearing(ctx, passed.hear), patience, func() (err error) {
 		if p != nil {
 			p.Close()
 		}
@@ -72,6 +73,8 @@ func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, err
 	if err != nil {
 		return ExpressResult{}, toTemporal(err)
 	}
+	probe := out.Probe // without the faults: it is kept
+	out.Probe.Faults = passed.faults
 	if !out.Taken {
 		return out, nil
 	}
@@ -83,7 +86,7 @@ func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, err
 		return out, toTemporal(putLines(ctx, d.Blobs, resultsKey(in.Task, expressChunk, 0, 0), []transfer.Result{skipped}))
 	}
 	f.Check = decision.Verdict == transfer.NeedChecksum
-	if out.Copy, out.Chunk, err = d.expressCopy(ctx, in, out.Probe, p, f); err != nil {
+	if out.Copy, out.Chunk, err = d.expressCopy(ctx, in, probe, p, f); err != nil {
 		return ExpressResult{}, toTemporal(err)
 	}
 	out.Found.Files, out.Found.Bytes = 1, f.Size

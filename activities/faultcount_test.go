@@ -1,10 +1,13 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -67,5 +70,45 @@ func TestEveryFaultIsCounted(t *testing.T) {
 			}
 			sameTree(t, tree(t, w.dst, "/to"), tree(t, w.src, "/from"))
 		})
+	}
+}
+
+// hesitant is an opener that fails once.
+type hesitant struct {
+	endpoints.Opener
+	failed atomic.Bool
+}
+
+func (o *hesitant) Open(ctx context.Context, rec endpoints.Record, owner, credential string) (endpoints.Storage, error) {
+	if o.failed.CompareAndSwap(false, true) {
+		return nil, fault.New(fault.Transient, "log in to", rec.Name, "421 planted")
+	}
+	return o.Opener.Open(ctx, rec, owner, credential)
+}
+
+// TestFaultsOfLogins has the first log-in of a task fail once.
+func TestFaultsOfLogins(t *testing.T) {
+	w := newWorld(t)
+	put(t, w.src, "/from/file", content(1, 3000))
+	d := w.worker("a")
+	check := func(what string, faults []transfer.Fault, err error) {
+		t.Helper()
+		if err != nil || len(faults) != 1 || faults[0].Count != 1 || !strings.Contains(faults[0].Message, "421 planted") {
+			t.Errorf("%s: %v, %v", what, faults, err)
+		}
+	}
+	opener := d.Endpoints
+	d.Endpoints = &hesitant{Opener: opener}
+	probed, err := d.Probe(w.ctx(), ProbeInput{Ends: w.ends()})
+	check("probe", probed.Faults, err)
+
+	d.Endpoints = &hesitant{Opener: opener}
+	req := w.request(func(r *transfer.Request) {
+		r.Items[0].Source, r.Items[0].Destination, r.Items[0].Recursive = "src:/from/file", "dst:/to/file", false
+	})
+	res, err := d.Express(w.ctx(), ExpressInput{Task: testTask, Ends: w.ends(), Request: req})
+	check("express", res.Probe.Faults, err)
+	if !res.Copy.Complete || res.Copy.NFaults != 0 {
+		t.Errorf("express: %+v", res)
 	}
 }

@@ -24,6 +24,8 @@ type ProbeResult struct {
 
 	Known []transfer.Known `json:"known,omitempty"` // what worked between these two lately
 
+	Faults []transfer.Fault `json:"faults,omitempty"` // that passed, for the workflow to count: it keeps none of them here
+
 	// Elsewhere: an end is bound to a host that is not this worker's, so
 	// nothing was contacted. Ask again on Route.Queue.
 	Elsewhere bool `json:"elsewhere,omitempty"`
@@ -34,7 +36,8 @@ type ProbeResult struct {
 func (d *Data) Probe(ctx context.Context, in ProbeInput) (ProbeResult, error) {
 	defer d.beat(ctx)()
 	var out ProbeResult
-	err := insist(ctx, patience, func() error {
+	var passed heard
+	err := insist(hearing(ctx, passed.hear), patience, func() error {
 		res, p, err := d.probe(ctx, in)
 		if err == nil {
 			out = res
@@ -42,6 +45,7 @@ func (d *Data) Probe(ctx context.Context, in ProbeInput) (ProbeResult, error) {
 		}
 		return err
 	})
+	out.Faults = passed.faults
 	if in.Plan {
 		return out, atOnce(err)
 	}

@@ -350,6 +350,9 @@ func (r *sendRun) end(err error) bool {
 func (c *copier) sessionTrouble(ctx context.Context, s *sender, err error) bool {
 	c.mu.Lock()
 	if c.stop || ctx.Err() != nil {
+		if ctx.Err() == nil && passing(err) { // while others stop: it changes nothing, and counts
+			c.note(err, "")
+		}
 		c.mu.Unlock()
 		return false
 	}

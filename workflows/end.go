@@ -119,6 +119,9 @@ func (r *run) abandon(ctx workflow.Context) {
 			r.fault(ctx, faultOf(ctx, err), "")
 			return
 		}
+		for _, f := range res.Faults {
+			r.fault(ctx, f, "")
+		}
 		for _, name := range res.Unproven {
 			r.event(ctx, transfer.Event{Code: transfer.EventFault, Description: "left behind, and not proven right: " + name})
 		}

@@ -172,6 +172,27 @@ func TestTransferAnswersFaultsByKind(t *testing.T) {
 	}
 }
 
+// TestTransferCountsFaultsOfLogins: what a probe got over is counted once, and
+// handed to no copy.
+func TestTransferCountsFaultsOfLogins(t *testing.T) {
+	w := newWorld(t)
+	w.probe = func(int) (activities.ProbeResult, error) {
+		p := probed("")
+		p.Faults = []transfer.Fault{{Kind: fault.Transient, Message: "421 later", Count: 2}}
+		return p, nil
+	}
+	w.copy = func(_ int, in activities.CopyInput) (activities.CopyResult, error) {
+		if len(in.Probe.Faults) > 0 {
+			t.Errorf("a copy was given %v", in.Probe.Faults)
+		}
+		return complete(in), nil
+	}
+	task, err := w.transfer(tree())
+	if err != nil || task.Progress.Faults != 2 || count(w.events(), transfer.EventFault) != 1 {
+		t.Errorf("%d faults, events %v, %v", task.Progress.Faults, w.events(), err)
+	}
+}
+
 func TestTransferWaitsForACredential(t *testing.T) {
 	w := newWorld(t)
 	renewed := time.Time{}

@@ -158,6 +158,10 @@ func (r *run) probed(ctx workflow.Context, res activities.ProbeResult) {
 	if r.Probe == nil || r.Probe.Route != res.Route {
 		r.event(ctx, transfer.Event{Code: transfer.EventRoute, Description: string(res.Route.Path) + ": " + res.Route.Reason})
 	}
+	for _, f := range res.Faults {
+		r.fault(ctx, f, "")
+	}
+	res.Faults = nil
 	r.Probe, r.Task.Route = &res, res.Route
 }
 
