@@ -29,6 +29,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -75,6 +76,7 @@ type clientKey struct{ endpoint, region, owner, fingerprint string }
 type client struct {
 	*s3.Client
 	literal atomic.Bool // listings do not encode keys
+	used    time.Time   // when it was last asked for; under the driver's lock
 
 	mu     sync.Mutex
 	proven map[string]time.Time // roots that could be listed, and when
@@ -92,6 +94,10 @@ const (
 
 	// provenFor is how long a login counts without being tried again.
 	provenFor = time.Minute
+
+	// forgetAfter is how long a client is kept that nothing is opened with: the
+	// keys of a role are others every few hours.
+	forgetAfter = 12 * time.Hour
 )
 
 // New returns a driver.
@@ -189,8 +195,10 @@ func (d *Driver) client(o options, id Identity) *client {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if c, ok := d.clients[key]; ok {
+		c.used = time.Now()
 		return c
 	}
+	maps.DeleteFunc(d.clients, func(_ clientKey, c *client) bool { return time.Since(c.used) > forgetAfter })
 	so := s3.Options{
 		Region: region, HTTPClient: d.http, UsePathStyle: o.pathStyle, AppID: "gridferry",
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
@@ -209,7 +217,7 @@ func (d *Driver) client(o options, id Identity) *client {
 		// TLS and the checksum that goes with each body guard it already.
 		so.APIOptions = append(so.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	}
-	c := &client{Client: s3.New(so), proven: map[string]time.Time{}}
+	c := &client{Client: s3.New(so), used: time.Now(), proven: map[string]time.Time{}}
 	d.clients[key] = c
 	return c
 }
