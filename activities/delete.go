@@ -39,13 +39,16 @@ type DeleteResult struct {
 
 // Delete removes names at the destination, a directory after what is in it.
 func (d *Data) Delete(ctx context.Context, in DeleteInput) (DeleteResult, error) {
-	defer d.beat(ctx)()
-	x := &deleter{d: d, in: in, until: time.Now().Add(stepTime)}
+	own, lost := d.vitals(ctx, "deleted names")
+	stop := beatWith(ctx, func() any { return own })
+	x := &deleter{d: d, in: in, until: time.Now().Add(stepTime), faults: lost}
 	err := x.run(hearing(ctx, func(err error) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.faults.add(toFault(err, "", time.Now().UTC()))
 	}))
+	stop()
+	own.ends(ctx, err)
 	return x.res, toTemporal(err)
 }
 

@@ -62,13 +62,16 @@ const (
 
 // Finish ends what copying began.
 func (d *Data) Finish(ctx context.Context, in FinishInput) (FinishResult, error) {
-	defer d.beat(ctx)()
-	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime), clock: newClock(ctx)}
+	own, lost := d.vitals(ctx, "saw to the end of the task")
+	stop := beatWith(ctx, func() any { return own })
+	f := &finisher{d: d, in: in, until: time.Now().Add(stepTime), clock: newClock(ctx), faults: lost}
 	err := f.run(hearing(ctx, func(err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.faults.add(toFault(err, "", time.Now().UTC()))
 	}))
+	stop()
+	own.ends(ctx, err)
 	return f.res, toTemporal(err)
 }
 

@@ -79,6 +79,7 @@ type walk struct {
 	prefix string // of this step's own blobs
 	ends   *pair
 	clock  clock
+	vitals vitals
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -102,7 +103,7 @@ type walk struct {
 	collided map[int]transfer.Collision // items of the request whose destinations are one to this storage
 }
 
-func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (WalkResult, error) {
+func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (_ WalkResult, err error) {
 	f, err := loadFrontier(ctx, d.Blobs, in.Cursor)
 	if err != nil {
 		return WalkResult{}, err
@@ -118,6 +119,8 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (Wal
 		w.indexes = append(w.indexes, newPageIndex(page, epoch, lines))
 	}
 	w.putIndex = func(ctx context.Context) error { return putIndex(ctx, d.Blobs, in.Task, group, epoch, w.indexes) }
+	w.vitals, w.faults = d.vitals(ctx, "walked the source")
+	defer func() { w.vitals.ends(ctx, err) }()
 	defer beatWith(ctx, func() any { return w.progress() })()
 	ctx = hearing(ctx, func(err error) {
 		w.mu.Lock()
@@ -160,12 +163,13 @@ type walkProgress struct {
 	Files int64 `json:"f"`
 	Bytes int64 `json:"b"`
 	Dirs  int64 `json:"d"`
+	vitals
 }
 
 func (w *walk) progress() walkProgress {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return walkProgress{w.res.Found.Files, w.res.Found.Bytes, w.res.Found.Directories}
+	return walkProgress{w.res.Found.Files, w.res.Found.Bytes, w.res.Found.Directories, w.vitals}
 }
 
 // survey lets workers look at one directory or item after the other, until there
