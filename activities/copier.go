@@ -301,9 +301,12 @@ const (
 // The caller holds mu.
 func (c *copier) up() { c.downSince, c.downTries = time.Time{}, 0 }
 
-// note counts a fault. The caller holds mu.
+// note counts a fault, which an operator's drain is not. The caller holds mu.
 func (c *copier) note(err error, p string) transfer.Fault {
 	f := toFault(err, p, time.Now().UTC())
+	if isDrained(err) {
+		return f
+	}
 	c.led.Faults.add(f)
 	c.log.Warn("fault", "kind", f.Kind, "path", f.Path, "error", f.Message)
 	return f

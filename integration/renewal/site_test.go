@@ -165,8 +165,8 @@ func (s *site) becomes(id transfer.TaskID, limit time.Duration, want transfer.St
 	return task
 }
 
-// finished are the files that are done, with how often each was sent.
-func (s *site) finished() map[string]int {
+// arrived are the files that are there, with how often each was sent.
+func (s *site) arrived() map[string]int {
 	s.t.Helper()
 	done := make(map[string]int)
 	err := filepath.WalkDir(s.dst.Root, func(path string, d fs.DirEntry, err error) error {
