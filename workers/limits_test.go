@@ -60,6 +60,7 @@ func TestMoreSessionsAreNotLostOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait() // also tells the race detector
 		if lost != 0 {
 			t.Error("sessions were given up while more of them were asked for")
 		}
@@ -70,6 +71,7 @@ func TestMoreSessionsAreNotLostOnes(t *testing.T) {
 		leases.epoch++ // somebody else's
 		leases.mu.Unlock()
 		time.Sleep(time.Minute)
+		synctest.Wait() // also tells the race detector
 		if lost != 1 {
 			t.Errorf("sessions that are somebody else's were given up %d times", lost)
 		}
