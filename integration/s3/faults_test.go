@@ -100,6 +100,7 @@ func TestAnswersOfStores(t *testing.T) {
 
 // A task outlives a store that is in trouble.
 func TestTaskOfAStoreInTrouble(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker("worker")
 	path, data := s.large()

@@ -170,12 +170,13 @@ func age(t *testing.T, dir string) {
 
 // A tree of all sorts of files goes to the store and comes back the same.
 func TestTreesThereAndBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker("worker")
 	src, back := filepath.Join(s.files, "src"), filepath.Join(s.files, "back")
 	must(t, os.Mkdir(src, 0o755))
 	must(t, os.Mkdir(back, 0o755))
-	_, err := tree.Make(src, tree.Spec{Seed: 1, Files: 300, Bytes: 500 * mib, Large: []int64{0, 1, 300 * mib, 17 * mib, 70*mib + 1, 16 * mib}, Odd: true, Deep: 4, Empties: 3}, nil)
+	_, err := tree.Make(src, tree.Spec{Seed: 1, Files: 300, Bytes: 250 * mib, Large: []int64{0, 1, 130 * mib, 17 * mib, 70*mib + 1, 16 * mib}, Odd: true, Deep: 4, Empties: 3}, nil)
 	must(t, err)
 	age(t, src)
 	bucket := "s3://" + s.store.Bucket
@@ -207,6 +208,7 @@ func TestTreesThereAndBack(t *testing.T) {
 
 // The same with a GridFTP server that others wrote.
 func TestGridFTPThereAndBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.worker("worker")
 	dtn := globus.NewServer(t, globus.Options{CA: s.ca})
@@ -220,6 +222,7 @@ func TestGridFTPThereAndBack(t *testing.T) {
 
 // A site whose manifests, ledgers and results are in a bucket, too.
 func TestBlobsOfASite(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, `blobs: {url: "s3://BUCKET/site/blobs", budget: 1GiB}`)
 	s.worker("worker")
 	src, back := filepath.Join(s.files, "src"), filepath.Join(s.files, "back")
@@ -235,7 +238,7 @@ func TestBlobsOfASite(t *testing.T) {
 	}
 }
 
-const largeSize = 512 * mib
+const largeSize = 256 * mib
 
 // killed kills a worker in the middle of one large file, and lets another one
 // go on.
@@ -279,6 +282,7 @@ func (s *site) large() (path string, data []byte) {
 // A worker that dies in the middle of a large file to the store leaves an
 // upload, with which the next one goes on.
 func TestKilledOnTheWayThere(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	path, data := s.large()
 	s.killed(s.here(path), "s3://"+s.store.Bucket+"/large", s.meter.PartBytes.Load)
@@ -296,6 +300,7 @@ func TestKilledOnTheWayThere(t *testing.T) {
 
 // The same on the way back.
 func TestKilledOnTheWayBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	path, data := s.large()
 	d := newDriver(t)
