@@ -39,7 +39,7 @@ check:
 	go run $(WORKFLOWCHECK) -config .workflowcheck.yaml ./workflows/...
 	go test ./internal/imports
 
-# What make bench compares, and how often; README.md has the rest, and
+# What make bench compares, and how often; docs/measured.md has the rest, and
 # integration/bench/sets_test.go what the sets are.
 SET := quick
 ROUNDS := 5
@@ -59,7 +59,7 @@ LOSS := 0
 bench-wan: tools build
 	@$(BENCH) -set $(if $(filter quick,$(SET)),wan,$(SET)) -rtt $(RTT) -rate $(RATE) -loss $(LOSS)
 
-# README.md says what a seed is. A failing one is repeated alone by SEEDS=1 FIRST=n.
+# docs/measured.md says what a seed is. A failing one is repeated alone by SEEDS=1 FIRST=n.
 SEEDS := 30
 FIRST := 1
 EVENTS := 10
