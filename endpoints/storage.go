@@ -47,6 +47,7 @@ type Entry struct {
 	ModTime time.Time // UTC; zero when the storage does not tell, or not to the second
 	Mode    uint32    // permission bits (07777); 0 when the storage does not tell
 	Target  string    // of a symbolic link, as written in it
+	Offline bool      `json:",omitempty"` // it may be in an archive: a Stager is asked before it is read
 }
 
 // Caps says what a storage can do. It is learned once, when the storage is
@@ -179,6 +180,16 @@ type Writer interface {
 // takes it reads the rest from it and leaves closing to the reader.
 type FileReader interface {
 	File() (f *os.File, left int64)
+}
+
+// FileWriter is what Create may return where the kernel can copy from another
+// file of this host on its own.
+type FileWriter interface {
+	// CopyFile writes n bytes of f from off next, and leaves f's position as it
+	// is. What is not allocated in f is not written, where the file system knows
+	// of holes, and reads as zeros all the same. When f ends early the error is
+	// io.ErrUnexpectedEOF.
+	CopyFile(f *os.File, off, n int64) error
 }
 
 // Described is what Open may return where the storage told of the file as it was
