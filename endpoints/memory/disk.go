@@ -31,8 +31,9 @@ type Options struct {
 
 // Disk holds files, directories and symbolic links.
 type Disk struct {
-	opts   Options
-	faults *Faults
+	opts    Options
+	faults  *Faults
+	archive Archive
 
 	mu   sync.RWMutex
 	root *node

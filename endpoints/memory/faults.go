@@ -27,6 +27,8 @@ const (
 	SetMode  Op = "setmode"
 	Symlink  Op = "symlink"
 	Sent     Op = "sent"
+	Stage    Op = "stage"
+	Release  Op = "release"
 )
 
 // Faults makes calls on a Disk fail. It may be changed while the disk is used.

@@ -99,7 +99,9 @@ func (s *Storage) Stat(ctx context.Context, path string) (endpoints.Entry, error
 	if err != nil {
 		return endpoints.Entry{}, failed(Stat, path, err, false)
 	}
-	return n.entry(path), nil
+	e := n.entry(path)
+	e.Offline = s.disk.archive.offline(path)
+	return e, nil
 }
 
 // List implements endpoints.Storage. The order is a different one each time,
@@ -117,7 +119,9 @@ func (s *Storage) List(ctx context.Context, path string, page func([]endpoints.E
 	if err == nil {
 		all = make([]endpoints.Entry, 0, len(n.children))
 		for name, child := range n.children {
-			all = append(all, child.entry(name))
+			e := child.entry(name)
+			e.Offline = s.disk.archive.offline(pathpkg.Join(path, name))
+			all = append(all, e)
 		}
 	}
 	s.disk.mu.RUnlock()
@@ -151,6 +155,9 @@ func (s *Storage) Open(ctx context.Context, path string, offset, length int64) (
 	}
 	if n.becomes != nil {
 		return nil, fault.New(fault.Unsupported, string(Open), path, "the file is on its way, and not to be read before it is whole")
+	}
+	if s.disk.archive.offline(path) {
+		return nil, fault.Wrap(fault.Unsupported, string(Open), path, endpoints.ErrOffline)
 	}
 	return &reader{s: s, ctx: ctx, path: path, node: n, off: offset, left: length}, nil
 }

@@ -148,7 +148,11 @@ func (s *Storage) classify(ctx context.Context, op, p string, err error) error {
 	if s.life.Err() != nil && ctx.Err() == nil {
 		return fault.Wrap(fault.Transient, op, p, errClosed)
 	}
+	archived := s.opts.restores() && hasCode(err, "InvalidObjectState")
 	err = Explain(ctx, op, p, err)
+	if e, ok := errors.AsType[*fault.Error](err); ok && archived {
+		return &fault.Error{Kind: e.Kind, Op: op, Path: p, Err: fmt.Errorf("%w: %w", endpoints.ErrOffline, e.Err)}
+	}
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Credential && !errors.As(err, new(*endpoints.CredentialError)) {
 		about := *e
 		about.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: e.Err}

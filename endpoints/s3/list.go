@@ -47,7 +47,7 @@ func (s *Storage) List(ctx context.Context, p string, page func([]endpoints.Entr
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 		Bucket: &o.bucket, Prefix: aws.String(o.dir()), Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl, RequestPayer: s.opts.payer,
 	})
-	l := &listing{o: o}
+	l := &listing{o: o, offline: func(c types.ObjectStorageClass) bool { return s.offline(types.StorageClass(c), "", nil) }}
 	seen := false
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)
@@ -102,8 +102,9 @@ func (s *Storage) listBuckets(ctx context.Context, op, p string, page func([]end
 // in little memory: between "a" and "a/" come only keys that begin with "a", so
 // what is held back is a chain of names that are each the next one's beginning.
 type listing struct {
-	o    object
-	held []endpoints.Entry
+	o       object
+	held    []endpoints.Entry
+	offline func(types.ObjectStorageClass) bool // nil: no class is
 }
 
 // unnamed is the name of what cannot have one. No path leads to it, and whoever
@@ -135,6 +136,7 @@ func (l *listing) page(out *s3.ListObjectsV2Output, last, times bool) []endpoint
 			if times && keys[0].LastModified != nil {
 				e.ModTime = keys[0].LastModified.UTC()
 			}
+			e.Offline = l.offline != nil && l.offline(keys[0].StorageClass)
 			keys = keys[1:]
 			switch {
 			case e.Name == "" && e.Size == 0: // the directory itself

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -23,6 +24,8 @@ const (
 	optionKMSKey        = "kms_key"        // with aws:kms: id or ARN of the key; default: the account's own for S3
 	optionStorageClass  = "storage_class"  // of what is written: "STANDARD_IA", ...
 	optionTimes         = "times"          // "on" (default): modification times are kept in metadata; "off": they are when the store got the object
+	optionRestoreTier   = "restore_tier"   // of archived files that are asked for: "standard" (default), "bulk" or "expedited"; "off": none is, and to read one fails
+	optionRestoreDays   = "restore_days"   // how long a restored copy stays, 1 to 365; default 7
 	optionChecksums     = "checksums"      // "on" (default): CRC-32C goes with what is written; "off" for stores that know nothing of it
 )
 
@@ -38,7 +41,10 @@ type options struct {
 	class     types.StorageClass
 	times     bool
 	checksums bool
-	root      string // "" is all buckets, "/BUCKET" or "/BUCKET/prefix"
+
+	tier        types.Tier // restoreOff: nothing is restored
+	restoreDays int32
+	root        string // "" is all buckets, "/BUCKET" or "/BUCKET/prefix"
 }
 
 // Check says what is wrong with a record, as Invalid, without contacting
@@ -52,7 +58,7 @@ func Check(rec endpoints.Record) error {
 func Anonymous(rec endpoints.Record) bool { return rec.Options[optionAnonymous] == "on" }
 
 func parse(rec endpoints.Record) (options, error) {
-	o := options{times: true, checksums: true, root: strings.TrimSuffix(rec.Root, "/")}
+	o := options{times: true, checksums: true, tier: types.TierStandard, restoreDays: 7, root: strings.TrimSuffix(rec.Root, "/")}
 	bad := func(what, format string, args ...any) (options, error) {
 		return o, fault.New(fault.Invalid, "use", nameOf(rec)+" "+what, fmt.Sprintf(format, args...))
 	}
@@ -124,11 +130,32 @@ func (o *options) set(key, value string) error {
 	case optionStorageClass:
 		// Other stores have classes of their own names, so any will do.
 		o.class = types.StorageClass(value)
+	case optionRestoreTier:
+		err = o.setTier(value)
+	case optionRestoreDays:
+		var n int
+		if n, err = strconv.Atoi(value); err != nil || n < 1 || n > 365 {
+			err = fmt.Errorf("%q is not a number of days from 1 to 365", value)
+		}
+		o.restoreDays = int32(n)
 	default:
 		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{
 			optionRegion, optionPathStyle, optionAnonymous, optionRequesterPays, optionEncryption, optionKMSKey,
-			optionStorageClass, optionTimes, optionChecksums,
+			optionStorageClass, optionTimes, optionChecksums, optionRestoreTier, optionRestoreDays,
 		}, ", "))
 	}
 	return err
 }
+
+func (o *options) setTier(value string) error {
+	for _, t := range append(o.tier.Values(), restoreOff) {
+		if strings.EqualFold(value, string(t)) {
+			o.tier = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not standard, bulk, expedited or off", value)
+}
+
+// restores says that archived files are asked for.
+func (o *options) restores() bool { return o.tier != restoreOff }

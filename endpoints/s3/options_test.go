@@ -19,6 +19,9 @@ func TestRecords(t *testing.T) {
 	if o, err := parse(endpoints.Record{Kind: Kind}); err != nil || o.url != "" || o.pathStyle || !o.times || !o.checksums {
 		t.Errorf("Amazon's own: %+v, %v", o, err)
 	}
+	if o, err := parse(endpoints.Record{Kind: Kind, Options: map[string]string{"restore_tier": "bulk", "restore_days": "30"}}); err != nil || o.tier != "Bulk" || o.restoreDays != 30 || !o.restores() {
+		t.Errorf("restoring: %+v, %v", o, err)
+	}
 	for what, change := range map[string]func(*endpoints.Record){
 		"scheme":                 func(r *endpoints.Record) { r.Scheme = "gsiftp" },
 		"servers":                func(r *endpoints.Record) { r.Servers = []string{"http://x/y"} },
@@ -27,6 +30,8 @@ func TestRecords(t *testing.T) {
 		"options.encryption":     func(r *endpoints.Record) { r.Options = map[string]string{"encryption": "rot13"} },
 		"options.kms_key":        func(r *endpoints.Record) { r.Options = map[string]string{"kms_key": "x"} },
 		"options.requester_pays": func(r *endpoints.Record) { r.Options = map[string]string{"requester_pays": "yes"} },
+		"options.restore_tier":   func(r *endpoints.Record) { r.Options = map[string]string{"restore_tier": "soon"} },
+		"options.restore_days":   func(r *endpoints.Record) { r.Options = map[string]string{"restore_days": "0"} },
 		"options.colour":         func(r *endpoints.Record) { r.Options = map[string]string{"colour": "red"} },
 		"not clean":              func(r *endpoints.Record) { r.Root = "/bucket//x" },
 	} {
