@@ -27,9 +27,9 @@ type Storage struct {
 	root   string // in front of every path; empty or "/a/b"
 	caps   endpoints.Caps
 
-	exactTimes bool   // in listings
-	telnet     bool   // the server would take byte 255 for a Telnet command
-	home       string // of a plain FTP server: where sessions begin; empty when it did not say
+	exactTimes bool                   // in listings
+	carries    func(name string) bool // in commands, as it is
+	home       string                 // of a plain FTP server: where sessions begin; empty when it did not say
 
 	mu      sync.Mutex
 	config  wire.Config
@@ -92,7 +92,7 @@ func (s *Storage) learn(c *wire.Client) {
 		RTT:           c.RTT(),
 	}
 	s.exactTimes = f.Has("MLST")
-	s.telnet = !c.CarriesAll()
+	s.carries = c.Carries
 	s.home = c.Home()
 	var offered []string
 	for _, alg := range f.Checksums() {
@@ -197,8 +197,8 @@ func (s *Storage) checkPath(op, p string) error {
 	if err := endpoints.CheckPath(op, p); err != nil {
 		return err
 	}
-	if s.telnet && strings.Contains(p, "\xff") {
-		return fault.New(fault.Unsupported, op, p, "an unprotected session with this server does not carry names with the byte 255")
+	if !s.carries(p) {
+		return fault.New(fault.Unsupported, op, p, "the name holds bytes that an unprotected session with this server does not carry")
 	}
 	return nil
 }

@@ -322,12 +322,12 @@ func (c *Client) endsWithRanges() bool {
 // A NameError says that no command can carry a name.
 type NameError struct {
 	Name   string
-	Telnet bool // because of the byte 255, which this server cannot be sent
+	Telnet bool // because of a byte that this server cannot be sent without protection
 }
 
 func (e *NameError) Error() string {
 	if e.Telnet {
-		return fmt.Sprintf("gridftp: the name %q holds the byte 255, which an unprotected session with this server cannot carry", e.Name)
+		return fmt.Sprintf("gridftp: the name %q holds bytes that an unprotected session with this server cannot carry", e.Name)
 	}
 	return fmt.Sprintf("gridftp: the name %q holds a line end or NUL, or is empty, which the protocol cannot carry", e.Name)
 }

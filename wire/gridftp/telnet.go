@@ -2,19 +2,21 @@ package gridftp
 
 import "strings"
 
-// A telnetRule says how the byte 255 travels over an unprotected control
-// connection. RFC 959 (5.3.1) makes that a Telnet connection, in which 255
+// A telnetRule says how names travel over an unprotected control connection.
+// RFC 959 (5.3.1) makes that a Telnet connection, in which the byte 255
 // announces a command of Telnet's and is doubled to mean itself (RFC 854).
 // Protected commands are no part of it.
 type telnetRule int
 
 // The rules, by what the servers were seen to do.
 const (
-	// telnetRefused: sent either way, the server might act on another name.
-	// The Globus server, besides, takes a name to end at the byte.
+	// telnetRefused: 255 sent either way, the server might act on another name.
 	telnetRefused telnetRule = iota
 	telnetDoubled            // as the RFC says: proftpd
 	telnetRaw                // as any other byte: vsftpd
+	// telnetPrintable: the Globus server leaves out, without a word, every byte
+	// that is not printable ASCII or a tab. "ä" and "ö" would be one name.
+	telnetPrintable
 )
 
 // iac is Telnet's "interpret as command".
@@ -27,12 +29,28 @@ func telnetRuleOf(greeting string) telnetRule {
 		return telnetDoubled
 	case strings.Contains(greeting, "vsFTPd"):
 		return telnetRaw
+	case strings.Contains(greeting, "GridFTP Server "):
+		return telnetPrintable
 	}
 	return telnetRefused
 }
 
-// CarriesAll reports whether names may hold the byte 255 in this session.
-func (c *Client) CarriesAll() bool { return c.ctl.session != nil || c.ctl.telnet != telnetRefused }
+// Carries reports whether a name arrives as it is in commands of this session.
+func (c *Client) Carries(name string) bool {
+	switch {
+	case c.ctl.session != nil:
+		return true
+	case c.ctl.telnet == telnetRefused:
+		return !strings.Contains(name, iac)
+	case c.ctl.telnet == telnetPrintable:
+		for i := range len(name) {
+			if b := name[i]; b != '\t' && (b < ' ' || b > '~') {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // checkName refuses names that would not arrive as they are.
 func (c *Client) checkName(names ...string) error {
@@ -40,7 +58,7 @@ func (c *Client) checkName(names ...string) error {
 		return err
 	}
 	for _, name := range names {
-		if strings.Contains(name, iac) && !c.CarriesAll() {
+		if !c.Carries(name) {
 			return &NameError{Name: name, Telnet: true}
 		}
 	}

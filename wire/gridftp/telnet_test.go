@@ -18,8 +18,11 @@ func TestByte255(t *testing.T) {
 	} {
 		f := newFake(t, answers(map[string]string{"": greeting}))
 		c := f.dial()
-		if c.CarriesAll() != (want != "") {
-			t.Errorf("%s: carries all names: %v", greeting, c.CarriesAll())
+		if c.Carries("\xff") != (want != "") || !c.Carries("a\tb ~") {
+			t.Errorf("%s: carries the byte 255: %v, a tab: %v", greeting, c.Carries("\xff"), c.Carries("a\tb ~"))
+		}
+		if globus := strings.Contains(greeting, "GridFTP Server "); c.Carries("\x01") == globus || c.Carries("del\x7f") == globus || c.Carries("日本語") == globus {
+			t.Errorf("%s: carries names that are not ASCII, or not printable: %v", greeting, c.Carries("日本語"))
 		}
 		err := c.Mkdir(bounded(t), "/a\xffb")
 		var bad *NameError
