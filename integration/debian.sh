@@ -3,8 +3,8 @@
 #
 # As root on Debian it installs what is missing; elsewhere it says what is, and
 # the tests that need it are skipped. CACHE/debian gets what is unpacked instead:
-# FTP servers that exclude each other, and that would listen on port 21 once
-# installed.
+# servers of FTP and of the web that exclude each other, and that would listen
+# on ports 21 and 80 once installed.
 set -euo pipefail
 
 cache=$(realpath --canonicalize-missing "$1")
@@ -18,6 +18,8 @@ packages=(
 unpacked=(
 	vsftpd
 	proftpd-core libhashkit2 libhiredis0.14 libmemcached11 libmemcachedutil2 libpcre2-posix3
+	apache2-bin libapr1 libaprutil1
+	nginx libnginx-mod-http-dav-ext
 )
 
 if ! command -v apt-get >/dev/null; then
