@@ -25,6 +25,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/gridferry/gridferry/fault"
 )
 
 // Type says what an entry is.
@@ -185,12 +187,20 @@ type FileReader interface {
 // FileWriter is what Create may return where the kernel can copy from another
 // file of this host on its own.
 type FileWriter interface {
-	// CopyFile writes n bytes of f from off next, and leaves f's position as it
-	// is. What is not allocated in f is not written, where the file system knows
+	// CopyFile writes n bytes of f from off next. It may move f's position. What is not allocated in f is not written, where the file system knows
 	// of holes, and reads as zeros all the same. When f ends early the error is
-	// io.ErrUnexpectedEOF.
+	// io.ErrUnexpectedEOF, and when it cannot be read a *SourceError.
 	CopyFile(f *os.File, off, n int64) error
 }
+
+// SourceError is an error of a file that is copied from, met by who writes.
+type SourceError struct {
+	Kind fault.Kind
+	Err  error
+}
+
+func (e *SourceError) Error() string { return e.Err.Error() }
+func (e *SourceError) Unwrap() error { return e.Err }
 
 // Described is what Open may return where the storage told of the file as it was
 // opened.

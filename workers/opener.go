@@ -106,6 +106,10 @@ func CheckRecord(rec endpoints.Record) error {
 // the disk, which is faster and loses the last ones when the host crashes.
 const optionSync = "sync"
 
+// optionSparse of a posix record: "on" leaves holes where zeros would be
+// written, whatever they come from.
+const optionSparse = "sparse"
+
 func checkPosix(rec endpoints.Record) error {
 	bad := func(what, message string) error {
 		return fault.New(fault.Invalid, "use", strings.TrimSpace(rec.Name+" "+what), message)
@@ -119,8 +123,8 @@ func checkPosix(rec endpoints.Record) error {
 		return bad("servers", "a file system has neither servers nor a scheme")
 	}
 	for key, value := range rec.Options {
-		if key != optionSync || value != "on" && value != "off" {
-			return bad("options."+key, fmt.Sprintf("%q: the one option is %s, on or off", value, optionSync))
+		if key != optionSync && key != optionSparse || value != "on" && value != "off" {
+			return bad("options."+key, fmt.Sprintf("%q: the options are %s and %s, each on or off", value, optionSparse, optionSync))
 		}
 	}
 	return nil
@@ -199,7 +203,7 @@ func (o *Opener) openPosix(_ context.Context, rec endpoints.Record, owner, _ str
 			Err:  fmt.Errorf("%q may not reach it", owner),
 			Hint: "an operator allows directories of this host under roots in its configuration"}
 	}
-	s, err := posix.Open(posix.Options{Mounts: mounts, NoSync: rec.Options[optionSync] == "off"})
+	s, err := posix.Open(posix.Options{Mounts: mounts, NoSync: rec.Options[optionSync] == "off", Sparse: rec.Options[optionSparse] == "on"})
 	if err != nil {
 		return nil, err
 	}

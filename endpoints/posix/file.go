@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"sync"
 	"syscall"
 	"time"
 
@@ -147,8 +148,8 @@ func (s *Storage) Create(ctx context.Context, p string, opts endpoints.CreateOpt
 	if err != nil {
 		return nil, classify(op, p, err, true)
 	}
-	w := &writer{s: s, ctx: ctx, path: p, t: t, dir: path.Dir(name), f: f, base: opts.Offset}
-	if err := w.prepare(opts); err != nil {
+	w := &writer{s: s, ctx: ctx, path: p, t: t, dir: path.Dir(name), f: f, base: opts.Offset, size: opts.Size, keeps: opts.Update || opts.Offset > 0}
+	if err := w.prepare(); err != nil {
 		_ = f.Close() // nothing was written
 		return nil, classify(op, p, err, true)
 	}
@@ -163,24 +164,48 @@ type writer struct {
 	dir   string
 	f     *os.File
 	base  int64
+	size  int64 // that was announced
+	keeps bool  // the file is others' as well, or was there before
+	reach int64 // where the last of the holes ends that were left
 	ended bool
+
+	allocated sync.Once
+	full      error // what came of that
 }
 
 // worthAllocating is the size from which a file is given its blocks at once:
 // in one piece, and refused now rather than at its end when the disk is full.
 const worthAllocating = 1 << 20
 
-func (w *writer) prepare(opts endpoints.CreateOptions) error {
+func (w *writer) prepare() error {
 	if err := regular(w.f); err != nil {
 		return err
 	}
-	if opts.Size >= worthAllocating {
-		if err := allocate(w.f, opts.Offset, opts.Size); isErrno(err, syscall.ENOSPC) || isErrno(err, syscall.EDQUOT) {
-			return err // any other error is of a file system that does not know how
-		}
-	}
-	_, err := w.f.Seek(opts.Offset, io.SeekStart)
+	_, err := w.f.Seek(w.base, io.SeekStart)
 	return err
+}
+
+// allocate is called when it is known that bytes will be written: what the
+// kernel copies may take less room than its size, or none.
+func (w *writer) allocate() error {
+	w.allocated.Do(func() {
+		if w.size < worthAllocating || w.s.sparse {
+			return
+		}
+		// Any other error is of a file system that does not know how.
+		if err := allocate(w.f, w.base, w.size); isErrno(err, syscall.ENOSPC) || isErrno(err, syscall.EDQUOT) {
+			w.full = classify("write", w.path, err, true)
+		}
+	})
+	return w.full
+}
+
+// ready is asked before bytes are written.
+func (w *writer) ready() error {
+	if err := w.live(); err != nil {
+		return err
+	}
+	return w.allocate()
 }
 
 func (w *writer) live() error {
@@ -191,16 +216,20 @@ func (w *writer) live() error {
 }
 
 func (w *writer) Write(b []byte) (int, error) {
-	if err := w.live(); err != nil {
+	if err := w.ready(); err != nil {
 		return 0, err
 	}
-	n, err := w.f.Write(b)
+	write := w.f.Write
+	if w.s.sparse {
+		write = w.writeSparse
+	}
+	n, err := write(b)
 	return n, classify("write", w.path, err, true)
 }
 
 // WriteAt implements io.WriterAt; the offset is of the file.
 func (w *writer) WriteAt(b []byte, off int64) (int, error) {
-	if err := w.live(); err != nil {
+	if err := w.ready(); err != nil {
 		return 0, err
 	}
 	n, err := w.f.WriteAt(b, off)
@@ -210,6 +239,9 @@ func (w *writer) WriteAt(b []byte, off int64) (int, error) {
 // ReadFrom implements io.ReaderFrom. A limited reader is unwrapped, as the
 // kernel's ways of copying are found behind one such wrapping only.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	if w.s.sparse { // the kernel does not look for zeros
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
 	left := int64(math.MaxInt64)
 	outer, limited := r.(*io.LimitedReader)
 	if limited {
@@ -217,7 +249,7 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	}
 	var total int64
 	for left > 0 {
-		if err := w.live(); err != nil {
+		if err := w.ready(); err != nil {
 			return total, err
 		}
 		want := min(left, stride)
@@ -244,8 +276,8 @@ func (w *writer) Commit() error {
 		return err
 	}
 	w.ended = true
-	var err error
-	if !w.s.noSync {
+	err := w.extend()
+	if err == nil && !w.s.noSync {
 		err = w.f.Sync()
 	}
 	if err = errors.Join(err, w.f.Close()); err != nil {

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,13 +31,19 @@ type Options struct {
 	// NoSync leaves files and names to the kernel's own time: a host that
 	// crashes loses what was committed shortly before.
 	NoSync bool
+
+	// Sparse leaves holes where zeros would be written. Without, holes are kept
+	// of files that come from this host, and made nowhere else.
+	Sparse bool
 }
 
 // Storage serves the mounts. It has every ability but third-party transfers.
 type Storage struct {
-	mounts []mount // longest path first
-	noSync bool
-	closed atomic.Bool
+	mounts  []mount // longest path first
+	noSync  bool
+	sparse  bool
+	closed  atomic.Bool
+	buffers sync.Pool // of [copyBuffer]byte
 }
 
 type mount struct {
@@ -54,7 +61,7 @@ var (
 
 // Open opens the mounts, which must exist.
 func Open(opts Options) (*Storage, error) {
-	s := &Storage{noSync: opts.NoSync}
+	s := &Storage{noSync: opts.NoSync, sparse: opts.Sparse, buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }}}
 	for at, dir := range opts.Mounts {
 		if err := endpoints.CheckPath("mount", at); err != nil {
 			return nil, s.abandon(err)
