@@ -229,7 +229,7 @@ func TestCheckRecord(t *testing.T) {
 		"a site":                 {Name: "a", Kind: "posix", Root: "/data"},
 		"a root":                 {Name: "a", Kind: "posix", Site: "h"},
 		"neither servers":        {Name: "a", Kind: "posix", Site: "h", Root: "/data", Servers: []string{"h"}},
-		"the one option is sync": {Name: "a", Kind: "posix", Site: "h", Root: "/data", Options: map[string]string{"sync": "perhaps"}},
+		"the options are sparse":  {Name: "a", Kind: "posix", Site: "h", Root: "/data", Options: map[string]string{"sync": "perhaps"}},
 		"at least one server":    {Name: "a", Kind: "gridftp"},
 		`"tape" is none`:         {Name: "a", Kind: "tape"},
 	} {
