@@ -12,11 +12,13 @@ import (
 )
 
 // Algorithms returns the checksums that gridferry itself computes, in the
-// form of Caps.Checksums: strongest first. MD5, SHA-1 and Adler-32 are there
+// form of Caps.Checksums: strongest first, and of two that nobody breaks the one
+// for which processors have instructions: SHA-256 takes a quarter of the time of
+// SHA-512 and is what bounds a verified copy between disks. MD5, SHA-1 and Adler-32 are there
 // because grid servers offer nothing better, and CRC-32C (RFC 9260, appendix A)
 // because object stores keep it of whole objects; they find accidents, not attacks.
 func Algorithms() []string {
-	return []string{"sha512", "sha256", "sha1", "md5", "crc32c", "adler32"}
+	return []string{"sha256", "sha512", "sha1", "md5", "crc32c", "adler32"}
 }
 
 // NewHash returns a hash for an algorithm of Algorithms, or nil.
@@ -38,7 +40,7 @@ func NewHash(alg string) hash.Hash {
 	return nil
 }
 
-// SharedChecksum returns the strongest algorithm in both lists, or "".
+// SharedChecksum returns the first of Algorithms in both lists, or "".
 func SharedChecksum(a, b []string) string {
 	for _, alg := range Algorithms() {
 		if slices.Contains(a, alg) && slices.Contains(b, alg) {
