@@ -15,6 +15,7 @@ const SegmentLimit = 100_000
 type CutOptions struct {
 	Target   time.Duration // work in a chunk; default 60 s
 	Rate     float64       // expected bytes a second; default 500 MB/s
+	Pace     float64       // the same of one pair of sessions, where it is known; default Rate
 	PerFile  time.Duration // expected cost of a file besides its bytes; default 0.5 ms (2,000 files a second)
 	MaxFiles int           // default 5,000
 	MaxNames int           // bytes of paths in a chunk, which a worker has in memory; default 8 MiB
@@ -30,6 +31,9 @@ func (o CutOptions) withDefaults() CutOptions {
 	}
 	if o.Rate <= 0 {
 		o.Rate = 500e6
+	}
+	if o.Pace <= 0 {
+		o.Pace = o.Rate
 	}
 	if o.PerFile <= 0 {
 		o.PerFile = 500 * time.Microsecond

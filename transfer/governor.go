@@ -43,6 +43,9 @@ const (
 
 	// drift is how far the rate may move before what was learned is doubted.
 	drift = 0.3
+
+	// LimitTime is for how long a server that was busy is believed to be.
+	LimitTime = 10 * time.Minute
 )
 
 // A Sample is what a governor is told, a few times a second.
@@ -63,7 +66,10 @@ type Adaptation struct {
 // when the rate has grown by more than they cost. It has no clock and draws no
 // lots: the same samples lead to the same decisions.
 type Governor struct {
-	max  int
+	max   int
+	limit int           // below max where a server was busy with fewer; counts before ...
+	ends  time.Duration // ... this
+
 	n    int // in use
 	base int // the best so far; n differs from it during a trial
 
@@ -103,6 +109,28 @@ func (g *Governor) Streams() int { return g.n }
 // Best is the best number so far, and the rate of work that was measured with
 // it; 0 before anything was.
 func (g *Governor) Best() (n int, rate float64) { return g.base, g.at.rate }
+
+// Limit notes that the two ends refused more than n pairs of sessions, and
+// lowers Streams to that. It is tried again when the servers have had time.
+func (g *Governor) Limit(n int) {
+	n = max(1, n)
+	g.limit, g.ends = n, g.last.At+LimitTime
+	if g.base > n {
+		g.base, g.at = n, measured{}
+	}
+	if g.n > n {
+		g.n, g.changed = n, g.last.At
+		g.reset()
+	}
+}
+
+// most is the bound of the moment.
+func (g *Governor) most(at time.Duration) int {
+	if at < g.ends {
+		return min(g.limit, g.max)
+	}
+	return g.max
+}
 
 // reset begins to measure anew.
 func (g *Governor) reset() { g.settled, g.slices = false, g.slices[:0] }
@@ -214,7 +242,7 @@ func (g *Governor) idle(s Sample, now measured) (Adaptation, bool) {
 
 // try begins a trial, if there is anything to try.
 func (g *Governor) try(s Sample, why string) (Adaptation, bool) {
-	to := min(g.base+max(1, g.step), g.max)
+	to := min(g.base+max(1, g.step), g.most(s.At))
 	if g.down || to == g.base && g.base > firstSessions {
 		to = g.base - max(1, g.base/4)
 	}

@@ -147,6 +147,37 @@ func TestGovernorKeepsToItsLimit(t *testing.T) {
 	}
 }
 
+// Servers that were busy are not asked for more until they have had time.
+func TestGovernorWhereServersAreBusy(t *testing.T) {
+	for _, tc := range []struct {
+		name                     string
+		start, limit, then, most int // sessions: at first, not refused, then, and in the next minutes
+	}{
+		{"with more than they take", 6, 4, 4, 4},
+		{"with as many as they take", 2, 2, 2, 2},
+		{"with fewer", 2, 4, 2, 4},
+		{"with any", 5, 0, 1, 1},
+	} {
+		g := NewGovernor(tc.start, 8, false)
+		grows := capped(1, 0.125)
+		at := 2 * time.Second
+		drive(g, grows, 0, 0, at)
+		g.Limit(tc.limit)
+		if n, _ := g.Best(); g.Streams() != tc.then || n > tc.then {
+			t.Errorf("%s: %d, %d are best", tc.name, g.Streams(), n)
+		}
+		for ; at < LimitTime; at += time.Minute {
+			if drive(g, grows, 0, at, at+time.Minute); g.Streams() > tc.most {
+				t.Errorf("%s: %d after %v", tc.name, g.Streams(), at)
+			}
+		}
+		drive(g, grows, 0, LimitTime+2*time.Minute, LimitTime+5*time.Minute)
+		if n, _ := g.Best(); n != 8 {
+			t.Errorf("%s: %d are best in the end", tc.name, n)
+		}
+	}
+}
+
 func TestShare(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

@@ -135,12 +135,13 @@ func (o CutOptions) rangedFrom(sorted []File) int64 {
 }
 
 // ranged cuts a file into ranges: two for each session, so that the last ones
-// end at about the same time, but none longer than a chunk should take.
+// end at about the same time, but none longer than a chunk should take. Each is
+// moved by one pair of sessions.
 func (o CutOptions) ranged(f File) *Ranged {
 	length := o.RangeSize
 	if length <= 0 {
-		length = min(f.Size/int64(2*o.Sessions), int64(o.Target.Seconds()*o.Rate))
-		length = max(length, minRange)
+		most := int64(o.Target.Seconds() * o.Pace)
+		length = max(min(f.Size/int64(2*o.Sessions), most), min(minRange, most))
 	}
 	const unit = 1 << 20
 	length = (length + unit - 1) / unit * unit

@@ -25,8 +25,9 @@ func TestCutRanges(t *testing.T) {
 		{"one that would be left over", filesOf(1, 4e6, 5e6, 6e6, 25*gib), CutOptions{Ranges: true}, "16"},
 		{"more work than a chunk, however many", filesOf(20, 40*gib), CutOptions{Ranges: true}, strings.TrimSpace(strings.Repeat("16 ", 20))},
 		{"no range longer than a chunk", filesOf(1, 3000*gib), CutOptions{Ranges: true}, "108"},
-		{"a slow path", filesOf(1, 100*gib), CutOptions{Ranges: true, Rate: 1e6}, "100"},
-		{"a bounded number", filesOf(1, 1<<50), CutOptions{Ranges: true, Rate: 1}, "1000"},
+		{"a slow path", filesOf(1, 10*gib), CutOptions{Ranges: true, Pace: 3 << 20}, "57"}, // of 180 MiB
+		{"a fast one", filesOf(1, 3000*gib), CutOptions{Ranges: true, Pace: 5e9}, "16"},
+		{"a bounded number", filesOf(1, 1<<50), CutOptions{Ranges: true, Pace: 1}, "1000"},
 		{"a size that was asked for", filesOf(1, 1<<20, 5<<20), CutOptions{Ranges: true, RangeSize: 2 << 20}, "3"},
 		{"refused", filesOf(1, 100*gib), CutOptions{Ranges: true, RangeSize: -1}, ""},
 		{"a checksum may spare the copy", []File{{Size: 100 * gib, Check: true}}, CutOptions{Ranges: true}, ""},
