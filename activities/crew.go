@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,8 +13,21 @@ import (
 
 // crews are the chunks that this worker moves, by what shares a governor.
 type crews struct {
-	mu sync.Mutex
-	of map[crewKey]*crew
+	mu      sync.Mutex
+	of      map[crewKey]*crew
+	refused map[endpointPair]refusedMore
+}
+
+// endpointPair is what sessions are between, whosever they are.
+type endpointPair struct{ source, destination string }
+
+func pairOf(e Ends) endpointPair { return endpointPair{e.Source, e.Destination} }
+
+// refusedMore is with how many pairs of sessions of ours two endpoints were
+// busy.
+type refusedMore struct {
+	than  int
+	until time.Time // is believed
 }
 
 // crewKey is what chunks have in common whose rates can be compared.
@@ -38,6 +52,7 @@ const (
 // crew shares the pairs of sessions of one task between its chunks in this
 // worker, and lets a governor find out how many there should be.
 type crew struct {
+	pair  endpointPair
 	began time.Time
 
 	mu      sync.Mutex
@@ -76,7 +91,10 @@ func (d *Data) join(c *copier) (leave func(context.Context)) {
 	w := d.crews.of[key]
 	if w == nil {
 		n, known := at.Start(mean)
-		w = &crew{began: time.Now(), gov: transfer.NewGovernor(n, at.Most(), known)}
+		w = &crew{pair: pairOf(c.in.Ends), began: time.Now(), gov: transfer.NewGovernor(n, at.Most(), known)}
+		if r := d.crews.refused[w.pair]; time.Now().Before(r.until) {
+			w.gov.Limit(r.than)
+		}
 		w.linger = time.AfterFunc(crewLinger, func() { d.disband(key, w) })
 		if d.crews.of == nil {
 			d.crews.of = map[crewKey]*crew{}
@@ -90,6 +108,38 @@ func (d *Data) join(c *copier) (leave func(context.Context)) {
 			d.learnPair(ctx, c.in.Ends, k)
 		}
 	}
+}
+
+// crowded lowers what all crews of a pair want to what they have, because a
+// server refused one more: that is no matter of one chunk.
+func (cs *crews) crowded(pair endpointPair) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	total := 0
+	for _, w := range cs.of {
+		if w.pair == pair {
+			total += w.contract()
+		}
+	}
+	now := time.Now()
+	maps.DeleteFunc(cs.refused, func(_ endpointPair, r refusedMore) bool { return now.After(r.until) })
+	if cs.refused == nil {
+		cs.refused = map[endpointPair]refusedMore{}
+	}
+	cs.refused[pair] = refusedMore{than: max(1, total), until: now.Add(transfer.LimitTime)}
+}
+
+// contract makes a crew want no more sessions than it has, and returns how many
+// these are.
+func (w *crew) contract() (working int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.members {
+		working += m.c.standing().working
+	}
+	w.gov.Limit(working)
+	w.share("", false)
+	return working
 }
 
 // disband forgets a crew without members.

@@ -209,3 +209,35 @@ func (p *pairNotes) PutKnown(_ context.Context, _, _ string, k transfer.Known, _
 	p.known = []transfer.Known{k}
 	return nil
 }
+
+// What a server refuses one chunk is refused to all of the pair, and to those
+// that come later.
+func TestServersThatAreBusyWithThePair(t *testing.T) {
+	w := newWorld(t)
+	d := w.worker("one")
+	member := func(task transfer.TaskID, id, destination string) *copier {
+		in := w.chunkOf(id, 100, 10, transfer.Tuning{Concurrency: 2, Parallelism: 1, Pipelining: 10, MaxConcurrency: 8})
+		in.Task, in.Ends.Destination = task, destination
+		c := newCopier(d, in, newHold(w.leases, Lease{Epoch: 1}, time.Now(), time.Minute))
+		if err := c.open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		leave := d.join(c)
+		t.Cleanup(func() { leave(context.Background()) })
+		return c
+	}
+	wants := func(c *copier) int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.staff.want
+	}
+	mine, others := member("task-1", "0001-0001", "dst"), member("task-2", "0001-0002", "elsewhere")
+	mine.atWork(1)
+	d.crews.crowded(pairOf(mine.in.Ends))
+	if wants(mine) != 1 || wants(others) != 2 {
+		t.Errorf("one session of ours is all that a server takes: %d, and elsewhere %d", wants(mine), wants(others))
+	}
+	if later := member("task-3", "0001-0003", "dst"); wants(later) != 1 {
+		t.Errorf("a task that comes later wants %d", wants(later))
+	}
+}

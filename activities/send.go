@@ -365,6 +365,9 @@ func (c *copier) sessionTrouble(ctx context.Context, s *sender, err error) bool 
 	}
 	if kind == fault.Busy && c.tooMany(s) {
 		c.mu.Unlock()
+		if !isDrained(err) {
+			c.d.crews.crowded(pairOf(c.in.Ends))
+		}
 		return false
 	}
 	now := time.Now()
