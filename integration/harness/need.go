@@ -17,6 +17,7 @@ import (
 func packages() map[string]string {
 	return map[string]string{
 		"aiosmtpd":              "python3-aiosmtpd",
+		"apache2":               "apache2-bin",
 		"chromium":              "chromium",
 		"globus-gridftp-server": "globus-gridftp-server-progs",
 		"globus-url-copy":       "globus-gass-copy-progs",
@@ -26,6 +27,7 @@ func packages() map[string]string {
 		"myproxy-logon":         "myproxy",
 		"myproxy-server":        "myproxy-server",
 		"nft":                   "nftables",
+		"nginx":                 "nginx",
 		"openssl":               "openssl",
 		"pamtester":             "pamtester",
 		"proftpd":               "proftpd-core",
