@@ -7,6 +7,7 @@ package bench
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -114,6 +115,17 @@ func (c Class) Name(i int) string {
 		return name
 	}
 	return fmt.Sprintf("d%0*d/%s", digits((c.Files-1)/perDirectory), i/perDirectory, name)
+}
+
+// Names are those of all files.
+func (c Class) Names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range c.Files {
+			if !yield(c.Name(i)) {
+				return
+			}
+		}
+	}
 }
 
 func digits(n int) int { return 1 + int(math.Log10(float64(max(1, n)))) }

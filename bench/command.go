@@ -1,11 +1,15 @@
 package bench
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gridferry/gridferry/transfer"
@@ -35,6 +39,10 @@ type Job struct {
 	Source, Destination []transfer.Location
 	File                string // a name in Source; empty is all that is there
 
+	// List names a file that holds what WriteList has written, for contenders
+	// that take one.
+	List string
+
 	Verify  bool // compare checksums afterwards
 	Encrypt bool // encrypt the data on its way
 	NoDCAU  bool // peers leave data channels unauthenticated
@@ -45,20 +53,62 @@ type Job struct {
 // Command returns the arguments for the contender's program, or an error that
 // says why it cannot do this.
 func (c Contender) Command(j Job) ([]string, error) {
-	if c.Many && j.File != "" {
+	switch {
+	case c.Many && j.File != "":
 		return nil, errors.New("its flags make no difference to one file")
-	}
-	if c.Own() {
+	case c.Own():
 		return c.own(j), nil
+	case j.Verify && !c.verifies():
+		return nil, errors.New("it does not compare checksums of what has been written")
 	}
-	for _, src := range j.Source {
-		for _, dst := range j.Destination {
-			if args := c.between(place(src), place(dst), j); args != nil {
-				return args, nil
-			}
+	for src, dst := range j.sites() {
+		if args := c.between(src, dst, j); args != nil {
+			return args, nil
 		}
 	}
 	return nil, fmt.Errorf("%s cannot copy from %s to %s%s", c.Program, schemes(j.Source), schemes(j.Destination), map[bool]string{true: " encrypted"}[j.Encrypt])
+}
+
+// verifies says that the contender can have a copy read again. Rsync compares
+// what came over the line, and the others nothing.
+func (c Contender) verifies() bool {
+	return slices.Contains([]string{Own, urlCopy, nullCopy, rclone}, c.Program)
+}
+
+// Lists says that the contender is given the names of all files, and finds the
+// directories made. Globus-url-copy that verifies asks for checksums of the
+// directories that it meets, too, which servers refuse: it can verify only what
+// is listed. That saves it a walk, which gridferry's time has in it.
+func (c Contender) Lists(j Job) bool { return c.Program == urlCopy && j.Verify && j.File == "" }
+
+// WriteList writes the list that Job.List is to name: a pair of URLs for each
+// file, given by their names below the job's directories.
+func (c Contender) WriteList(w io.Writer, j Job, files iter.Seq[string]) error {
+	buf := bufio.NewWriter(w)
+	for src, dst := range j.sites() {
+		if c.between(src, dst, j) == nil {
+			continue
+		}
+		for name := range files {
+			// An error stays with the buffer until it is flushed.
+			fmt.Fprintln(buf, src.url(name), dst.url(name))
+		}
+		break
+	}
+	return buf.Flush()
+}
+
+// sites are the ways to name both ends, the preferred one first.
+func (j Job) sites() iter.Seq2[site, site] {
+	return func(yield func(site, site) bool) {
+		for _, src := range j.Source {
+			for _, dst := range j.Destination {
+				if !yield(place(src), place(dst)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (c Contender) own(j Job) []string {
@@ -100,7 +150,7 @@ func (c Contender) between(src, dst site, j Job) []string {
 		return c.urlCopy(src, dst, j)
 	case c.Program == nullCopy && src.scheme == "gsiftp" && dst.scheme == "gsiftp":
 		return c.nullCopy(src, dst, j)
-	case c.Program == shell && src.scheme != "" && dst.scheme != "" && j.File != "" && !j.Verify:
+	case c.Program == shell && src.scheme != "" && dst.scheme != "" && j.File != "":
 		return c.pipe(src, dst, j)
 	case c.Program == cp && src.local && dst.local && !j.Encrypt:
 		return append(append([]string{"-rT"}, c.Flags...), src.join(j.File), dst.join(j.File))
@@ -140,7 +190,10 @@ func (c Contender) urlCopy(src, dst site, j Job) []string {
 	if j.NoDCAU {
 		args = append(args, "-nodcau")
 	}
-	if j.File == "" {
+	switch {
+	case c.Lists(j):
+		return append(args, "-f", j.List)
+	case j.File == "":
 		args = append(args, "-r", "-cd")
 	}
 	return append(args, src.url(j.File), dst.url(j.File))

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,13 @@ func TestCommand(t *testing.T) {
 		{"one file", "guc-fast", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{File: "f"},
 			"-fast gsiftp://a/s/f gsiftp://b/d/f"},
 		{"verified, encrypted", "guc", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, Encrypt: true},
-			"-verify-checksum -dcpriv -r -cd gsiftp://a/s/ gsiftp://b/d/"},
+			"-verify-checksum -dcpriv -f "},
+		{"verified, from a list", "guc-fast-pp", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, List: "/tmp/list"},
+			"-fast -pp -verify-checksum -f /tmp/list"},
+		{"one file, verified", "guc", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, File: "f"},
+			"-verify-checksum gsiftp://a/s/f gsiftp://b/d/f"},
+		{"scp compares nothing", "scp", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{Verify: true}, "!compare checksums"},
+		{"rsync compares what it sent", "rsync", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{Verify: true}, "!compare checksums"},
 		{"no DCAU", "guc", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{NoDCAU: true},
 			"-nodcau -r -cd gsiftp://a/s/ gsiftp://b/d/"},
 		{"a put", "guc", []string{"file://here/x", "file:///s"}, []string{"gsiftp://b/d"}, bench.Job{},
@@ -101,6 +108,28 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+func TestList(t *testing.T) {
+	j := bench.Job{Source: locations(t, "lab#dtn:/s", "gsiftp://a/s"), Destination: locations(t, "gsiftp://b/d"), Verify: true}
+	guc := peer(t, "guc")
+	if !guc.Lists(j) || peer(t, "null").Lists(j) || guc.Lists(bench.Job{Verify: true, File: "f"}) || guc.Lists(bench.Job{}) {
+		t.Error("globus-url-copy alone takes a list, of several files that are verified")
+	}
+	var list strings.Builder
+	if err := guc.WriteList(&list, j, slices.Values([]string{"d0/f0", "d1/f 1"})); err != nil {
+		t.Fatal(err)
+	}
+	if want := "gsiftp://a/s/d0/f0 gsiftp://b/d/d0/f0\ngsiftp://a/s/d1/f%201 gsiftp://b/d/d1/f%201\n"; list.String() != want {
+		t.Errorf("%q, want %q", list.String(), want)
+	}
+	if err := guc.WriteList(brokenWriter{}, j, slices.Values([]string{"f"})); err == nil {
+		t.Error("a list that could not be written")
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no") }
+
 func TestSelect(t *testing.T) {
 	names := func(list []bench.Contender) (names []string) {
 		for _, c := range list {
@@ -113,7 +142,7 @@ func TestSelect(t *testing.T) {
 		t.Errorf("all peers are %v, %v", names(all), err)
 	}
 	some, err := bench.Select([]string{"scp", "guc-fast-p*", "scp", "gridferry-*"})
-	if got := strings.Join(names(some), " "); err != nil || !strings.HasPrefix(got, "guc-fast-p4 ") || !strings.HasSuffix(got, " scp gridferry-classic") {
+	if got := strings.Join(names(some), " "); err != nil || !strings.HasPrefix(got, "guc-fast-pp ") || !strings.HasSuffix(got, " scp gridferry-classic") {
 		t.Errorf("selected %s, %v", got, err)
 	}
 	for _, wrong := range []string{"ftp", "", "[", "gridftp*"} {

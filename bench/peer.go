@@ -35,19 +35,13 @@ func (c Contender) String() string { return strings.Join(append([]string{c.Progr
 
 // Peers are those that gridferry can be compared with. The flags of
 // globus-url-copy are those that its experts turn: what is best depends on the
-// files and on the network, so the grid holds the good choices for each.
+// files and on the network, so the grid holds the good choices for each. Those
+// that do best with many files come first: the fastest so far is what says how
+// long the others are waited for.
 // Yardsticks and variants of gridferry come last.
 func Peers() []Contender {
 	flags := func(text string) []string { return strings.Fields(text) }
 	return []Contender{
-		{Name: "guc", Program: urlCopy},
-		{Name: "guc-p4", Program: urlCopy, Flags: flags("-p 4")},
-		{Name: "guc-cc4", Program: urlCopy, Flags: flags("-cc 4"), Many: true},
-		{Name: "guc-fast", Program: urlCopy, Flags: flags("-fast")},
-		{Name: "guc-fast-p4", Program: urlCopy, Flags: flags("-fast -p 4")},
-		{Name: "guc-fast-p4-bs8M", Program: urlCopy, Flags: flags("-fast -p 4 -tcp-bs 8388608")},
-		{Name: "guc-fast-p8", Program: urlCopy, Flags: flags("-fast -p 8")},
-		{Name: "guc-fast-cc4", Program: urlCopy, Flags: flags("-fast -cc 4"), Many: true},
 		{Name: "guc-fast-pp", Program: urlCopy, Flags: flags("-fast -pp"), Many: true},
 		{Name: "guc-fast-pp-cc2", Program: urlCopy, Flags: flags("-fast -pp -cc 2"), Many: true},
 		{Name: "guc-fast-pp-cc4", Program: urlCopy, Flags: flags("-fast -pp -cc 4"), Many: true},
@@ -55,6 +49,14 @@ func Peers() []Contender {
 		{Name: "guc-fast-pp-cc16", Program: urlCopy, Flags: flags("-fast -pp -cc 16"), Many: true},
 		{Name: "guc-fast-pp-p4-cc2", Program: urlCopy, Flags: flags("-fast -pp -p 4 -cc 2"), Many: true},
 		{Name: "guc-fast-pp-p4-cc4-bs8M", Program: urlCopy, Flags: flags("-fast -pp -p 4 -cc 4 -tcp-bs 8388608"), Many: true},
+		{Name: "guc-fast", Program: urlCopy, Flags: flags("-fast")},
+		{Name: "guc-fast-p4", Program: urlCopy, Flags: flags("-fast -p 4")},
+		{Name: "guc-fast-p4-bs8M", Program: urlCopy, Flags: flags("-fast -p 4 -tcp-bs 8388608")},
+		{Name: "guc-fast-p8", Program: urlCopy, Flags: flags("-fast -p 8")},
+		{Name: "guc-fast-cc4", Program: urlCopy, Flags: flags("-fast -cc 4"), Many: true},
+		{Name: "guc", Program: urlCopy},
+		{Name: "guc-p4", Program: urlCopy, Flags: flags("-p 4")},
+		{Name: "guc-cc4", Program: urlCopy, Flags: flags("-cc 4"), Many: true},
 		{Name: "guc-pipe", Program: shell},
 		{Name: "scp", Program: scp},
 		{Name: "rsync", Program: rsync},

@@ -53,7 +53,9 @@ type Result struct {
 	Verify  bool     `json:"verify"` // whether all compared checksums, or none
 	Samples []Sample `json:"samples"`
 	Rounds  []Round  `json:"rounds"`
-	Summary Summary  `json:"summary"`
+	// Dropped are those whose rounds end early.
+	Dropped []Dropped `json:"dropped,omitempty"`
+	Summary Summary   `json:"summary"`
 }
 
 // A Round tells how quiet the machine was while everybody copied once.
@@ -139,8 +141,10 @@ type Best struct {
 	Bounds *Interval `json:"bounds,omitempty"`
 }
 
-// Summarise compares the contenders of a class, from their samples.
-func Summarise(class Class, contenders []Contender, samples []Sample) Summary {
+// Summarise compares the contenders of a class, from their samples. Those that
+// were dropped are compared in the rounds that they were in, and none of them
+// is the best.
+func Summarise(class Class, contenders []Contender, samples []Sample, dropped []Dropped) Summary {
 	t := newTimes(contenders, samples)
 	var sum Summary
 	for _, c := range contenders {
@@ -163,8 +167,11 @@ func Summarise(class Class, contenders []Contender, samples []Sample) Summary {
 		}
 		return int(math.Copysign(1, a.Seconds-b.Seconds))
 	})
-	sum.Best = t.best(sum.Rows, func(r Row) bool { return !r.Own && !r.Null })
-	sum.Null = t.best(sum.Rows, func(r Row) bool { return r.Null })
+	stayed := func(r Row) bool {
+		return !slices.ContainsFunc(dropped, func(d Dropped) bool { return d.Contender == r.Contender })
+	}
+	sum.Best = t.best(sum.Rows, func(r Row) bool { return !r.Own && !r.Null && stayed(r) })
+	sum.Null = t.best(sum.Rows, func(r Row) bool { return r.Null && stayed(r) })
 	return sum
 }
 

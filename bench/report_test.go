@@ -46,7 +46,7 @@ func TestSummarise(t *testing.T) {
 		rounds("guc", 8, 8, 8, 8, 8), rounds("guc-fast", 3, 2, 2, 2.5, 2), rounds("gridferry", 4, 4, 4, 4, 4), rounds("gridferry-classic", 1, 1, 1, 1, 1),
 		rounds("scp", 1, 1), []bench.Sample{{Contender: "scp", Round: 2, Error: "lost connection"}},
 	)
-	sum := bench.Summarise(class, contenders(t), samples)
+	sum := bench.Summarise(class, contenders(t), samples, nil)
 
 	var order []string
 	for _, r := range sum.Rows {
@@ -78,7 +78,7 @@ func TestSummarise(t *testing.T) {
 // the best lie no higher than those against the one that was chosen.
 func TestBoundsAllowForTheChoiceOfTheBest(t *testing.T) {
 	samples := join(rounds("gridferry", 2, 2, 2, 2, 2), rounds("guc", 1, 3, 1, 3, 1.1), rounds("guc-fast", 3, 1, 3, 1, 1.2))
-	sum := bench.Summarise(bench.Class{Files: 1, Size: 1}, contenders(t), samples)
+	sum := bench.Summarise(bench.Class{Files: 1, Size: 1}, contenders(t), samples, nil)
 	if sum.Best.Bounds.High >= sum.Rows[1].Bounds.High {
 		t.Errorf("against the best %+v, against %s %+v", *sum.Best.Bounds, sum.Rows[1].Contender, *sum.Rows[1].Bounds)
 	}
@@ -86,8 +86,8 @@ func TestBoundsAllowForTheChoiceOfTheBest(t *testing.T) {
 
 func TestWithoutAComparison(t *testing.T) {
 	class := bench.Class{Files: 1, Size: 1}
-	alone := bench.Summarise(class, contenders(t), rounds("gridferry", 1, 2))
-	broken := bench.Summarise(class, contenders(t), join(rounds("guc", 1), []bench.Sample{{Contender: "gridferry", Warmup: true, Error: "no worker"}}))
+	alone := bench.Summarise(class, contenders(t), rounds("gridferry", 1, 2), nil)
+	broken := bench.Summarise(class, contenders(t), join(rounds("guc", 1), []bench.Sample{{Contender: "gridferry", Warmup: true, Error: "no worker"}}), nil)
 	for name, sum := range map[string]bench.Summary{"alone": alone, "broken": broken} {
 		if sum.Best != nil || bench.Headline(sum) != "no comparison" {
 			t.Errorf("%s: %+v", name, sum.Best)
@@ -96,12 +96,12 @@ func TestWithoutAComparison(t *testing.T) {
 	if broken.Rows[0].Contender != "guc" || broken.Rows[1].Error != "no worker" {
 		t.Errorf("broken: %+v", broken.Rows)
 	}
-	if once := bench.Summarise(class, contenders(t), join(rounds("guc", 1), rounds("gridferry", 2))); once.Best.Bounds != nil || once.Best.Ratio != 0.5 {
+	if once := bench.Summarise(class, contenders(t), join(rounds("guc", 1), rounds("gridferry", 2)), nil); once.Best.Bounds != nil || once.Best.Ratio != 0.5 {
 		t.Errorf("one round: %+v", once.Best)
 	}
 	unknown := rounds("gridferry", 1, 2)
 	unknown[1].Server = nil
-	if row := bench.Summarise(class, contenders(t), unknown).Rows[0]; row.ServerCPU != nil || row.ClientCPU == nil {
+	if row := bench.Summarise(class, contenders(t), unknown, nil).Rows[0]; row.ServerCPU != nil || row.ClientCPU == nil {
 		t.Errorf("CPU time that one sample lacks: %+v", row)
 	}
 }
@@ -115,13 +115,13 @@ func report(t *testing.T) bench.Report {
 		LeftOut:  []bench.LeftOut{{Name: "rsync", Reason: "not on the PATH"}, {Name: "guc-fast-pp", Class: &large, Reason: "its flags make no difference to one file"}},
 		Remarks:  []string{"Shared machine."}, Seconds: 700,
 		Results: []bench.Result{
-			{Class: small, Samples: join(rounds("gridferry", 1, 1.5, 1), rounds("guc", 20, 21, 19), rounds("guc-fast", 2, 2.2, 2), []bench.Sample{{Contender: "scp", Warmup: true, Error: "exit status 1: no route & no host"}})},
+			{Class: small, Samples: join(rounds("gridferry", 1, 1.5, 1), rounds("guc", 20), rounds("guc-fast", 2, 2.2, 2), []bench.Sample{{Contender: "scp", Warmup: true, Error: "exit status 1: no route & no host"}}), Dropped: []bench.Dropped{{Contender: "guc", Fastest: "guc-fast", Share: 0.104}, {Contender: "rsync", Round: -1, Fastest: "guc-fast", Share: 0.4, Stopped: true}}},
 			{Class: large, Samples: join(rounds("gridferry", 0.8, 0.9, 0.8), rounds("guc", 120, 121, 119), rounds("guc-fast", 0.75, 0.7, 0.8), rounds("null", 0.6, 0.6, 0.7)), Rounds: []bench.Round{{Round: -1}, {Before: number(0.3), After: number(1.25), Others: number(0.034)}, {Round: 1, Before: number(1.3), After: number(1.4)}}},
 			{Class: requests, Verify: true, Samples: join(rounds("gridferry", 10, 11, 12), rounds("scp", 30, 31, 32))},
 		},
 	}
 	for i, res := range r.Results {
-		r.Results[i].Summary = bench.Summarise(res.Class, r.Contenders, res.Samples)
+		r.Results[i].Summary = bench.Summarise(res.Class, r.Contenders, res.Samples, res.Dropped)
 	}
 	return r
 }
@@ -150,7 +150,7 @@ func TestSVGIsWellFormed(t *testing.T) {
 	failed.Results = []bench.Result{{Class: bench.Class{Files: 1}, Summary: bench.Summary{Rows: []bench.Row{{Contender: "guc", Error: "no"}}}}}
 	zero := report(t) // empty files have no rate
 	zero.Results = []bench.Result{{Class: bench.Class{Files: 9}, Samples: rounds("gridferry", 1, 2)}}
-	zero.Results[0].Summary = bench.Summarise(zero.Results[0].Class, zero.Contenders, zero.Results[0].Samples)
+	zero.Results[0].Summary = bench.Summarise(zero.Results[0].Class, zero.Contenders, zero.Results[0].Samples, nil)
 	one := report(t)
 	one.Results = one.Results[:1]
 	for name, r := range map[string]bench.Report{"empty": empty, "failed": failed, "zero": zero, "one": one} {

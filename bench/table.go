@@ -24,7 +24,7 @@ func WriteTable(w io.Writer, r Report) error {
 	b.WriteString("RATIO is gridferry's rate over the contender's: above 1, gridferry is faster.\n")
 	for _, res := range r.Results {
 		b.WriteByte('\n')
-		writeResult(&b, res)
+		writeResult(&b, res, r.Rounds)
 	}
 	b.WriteByte('\n')
 	writeNames(&b, r)
@@ -39,7 +39,8 @@ func onOff(on bool) string {
 	return "off"
 }
 
-func writeResult(b *strings.Builder, res Result) {
+// writeResult says of whom there are fewer rounds.
+func writeResult(b *strings.Builder, res Result, rounds int) {
 	fmt.Fprintf(b, "%s (%s), verification %s: %s\n", res.Class, transfer.FormatBytes(res.Class.Bytes()), onOff(res.Verify), Headline(res.Summary))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	header := "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE\tTEMPORAL CPU/FILE\tCPU/GiB"
@@ -59,7 +60,11 @@ func writeResult(b *strings.Builder, res Result) {
 		if row.Bounds != nil {
 			bounds = formatBounds(*row.Bounds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s", ratio, bounds, row.Contender,
+		name := row.Contender
+		if row.Rounds < rounds {
+			name += fmt.Sprintf(" (%d of %d)", row.Rounds, rounds)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s", ratio, bounds, name,
 			significant(row.Files), transfer.FormatRate(row.Bytes), formatSeconds(row.Seconds), formatSeconds(row.IQR.Low), formatSeconds(row.IQR.High),
 			formatCPU(row.ServerCPU), formatCPU(row.ClientCPU), formatCPU(row.EngineCPU), formatCPU(row.GiBCPU))
 		if res.Class.Each {
@@ -68,6 +73,7 @@ func writeResult(b *strings.Builder, res Result) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
+	writeDropped(b, res.Dropped)
 	writeQuiet(b, res.Rounds)
 }
 

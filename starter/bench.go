@@ -94,7 +94,7 @@ are not on the PATH, or cannot copy between such places, are named and left out:
 	flags.StringSliceVar(&f.peers, "peers", []string{bench.AllPeers}, "`NAMES` or patterns, such as guc,scp or guc-fast*; all is every peer, gridferry-classic must be named")
 	flags.StringVar(&f.verify, "verify", "off", "on, off or both: whether everybody compares checksums after copying; both measures each class twice")
 	flags.StringVar(&f.route, "route", "", "gridferry's `ROUTE`: auto, third-party or relay")
-	flags.Float64Var(&f.patience, "patience", 0, "a peer that needs more than this `FACTOR` of gridferry's time while warming up is left out; 0 waits for everybody")
+	flags.Float64Var(&f.patience, "patience", 0, "spend no time on peers that are clearly slower than another: one is stopped when warming up takes it this `FACTOR` of the fastest peer's time, and dropped when it has always been under 0.7 of the fastest's rate after round 1, 0.8 after 2, or 0.9 after 3; 0 waits for everybody")
 	flags.BoolVar(&f.encrypt, "encrypt", false, "everybody encrypts the data on its way")
 	flags.BoolVar(&f.noDCAU, "no-dcau", false, "peers leave data channels unauthenticated; gridferry does where the endpoint's options say dcau: none")
 	flags.StringVar(&f.sourceDir, "source-dir", "", "SOURCE as a `DIRECTORY` of this machine, where files can be made")
@@ -149,7 +149,7 @@ func (f *benchFlags) benchmark(s *session, source, destination string) (*benchma
 	case f.patience < 0 || f.patience > 0 && f.patience < 1:
 		return nil, invalid("patience", fmt.Sprintf("%g is neither 0 nor a factor of at least 1", f.patience), "")
 	case f.patience > 0 && f.warmup == 0:
-		return nil, invalid("patience", "needs a round of warming up, in which the slow are found", "leave out --warmup 0")
+		return nil, invalid("patience", "needs a round of warming up, in which the slowest are found", "leave out --warmup 0")
 	}
 	for _, verify := range []bool{false, true} {
 		if f.verify == "both" || (f.verify == "on") == verify {
@@ -321,7 +321,7 @@ func (b *benchmark) run(ctx context.Context) error {
 		b.report.Remarks = append(b.report.Remarks, "Interrupted: some rounds are missing.")
 	}
 	for i, res := range b.report.Results {
-		b.report.Results[i].Summary = bench.Summarise(res.Class, b.report.Contenders, res.Samples)
+		b.report.Results[i].Summary = bench.Summarise(res.Class, b.report.Contenders, res.Samples, res.Dropped)
 	}
 	if len(b.report.Results) > 0 {
 		err = errors.Join(err, b.show())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -78,12 +79,13 @@ type contest struct {
 	class  bench.Class
 	verify bool
 	result bench.Result
-	out    map[string]bool // who cannot do this, failed, or was too slow
-	slow   float64         // seconds after which a peer is; 0 is never
+	out    map[string]bool // who failed, or was too slow
+	list   string          // the file with the names of all files, once somebody needs it
 }
 
 func (m *contest) run(ctx context.Context) error {
 	m.result = bench.Result{Class: m.class, Verify: m.verify}
+	defer m.removeList()
 	for round := -m.warmup; round < m.rounds; round++ {
 		r := bench.Round{Round: round, Before: loadAverage()}
 		start, busy := m.Now(), busyTime()
@@ -95,12 +97,24 @@ func (m *contest) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if m.patience > 0 && round < m.rounds-1 {
+			m.drop(bench.Shortlist(m.report.Contenders, m.result.Samples, round)...)
+		}
 	}
 	return nil
 }
 
-// round lets everybody copy once. While warming up gridferry comes first, for
-// peers are measured by its time.
+// drop lets contenders run no more.
+func (m *contest) drop(dropped ...bench.Dropped) {
+	for _, d := range dropped {
+		m.out[d.Contender] = true
+		m.result.Dropped = append(m.result.Dropped, d)
+		fmt.Fprintf(m.Stderr, "%s: dropped %s\n", m.class, d)
+	}
+}
+
+// round lets everybody copy once. While warming up they come in the order of
+// the grid, which has the promising ones first.
 func (m *contest) round(ctx context.Context, round int) error {
 	line := liveLine{s: m.session}
 	defer line.clear()
@@ -115,13 +129,14 @@ func (m *contest) round(ctx context.Context, round int) error {
 		}
 		line.show(fmt.Sprintf("%s, verification %s, %s: %s", m.class, map[bool]string{true: "on", false: "off"}[m.verify], roundName(round, m.rounds), c.Name), m.Now())
 		sample := bench.Sample{Contender: c.Name, Round: max(0, round), Warmup: round < 0}
-		if err := m.once(ctx, c, &sample); err != nil {
+		fastest, limit := m.limit(c, sample.Warmup)
+		// A little more, so that who is stopped has surely been too slow.
+		if err := m.once(ctx, c, &sample, limit+limit/20); err != nil {
 			return err
 		}
-		if sample.Warmup && m.slow > 0 && !c.Own() && sample.Seconds >= m.slow {
-			m.out[c.Name] = true
-			reason := fmt.Sprintf("it needed %.1f s or more to warm up, and gridferry %.1f s", sample.Seconds, m.slow/m.patience)
-			m.report.LeftOut = append(m.report.LeftOut, bench.LeftOut{Name: c.Name, Class: &m.class, Reason: reason})
+		if fastest != "" && sample.Seconds >= limit.Seconds() {
+			line.clear()
+			m.drop(bench.Dropped{Contender: c.Name, Round: round, Fastest: fastest, Share: 1 / m.patience, Stopped: true})
 			continue
 		}
 		m.result.Samples = append(m.result.Samples, sample)
@@ -129,16 +144,29 @@ func (m *contest) round(ctx context.Context, round int) error {
 			m.out[c.Name] = true
 			line.clear()
 			fmt.Fprintf(m.Stderr, "%s: %s failed: %s\n", m.class, c.Name, sample.Error)
-		} else if sample.Warmup && c.Name == bench.Own {
-			m.slow = m.patience * max(sample.Seconds, leastPatience.Seconds())
 		}
 	}
 	return nil
 }
 
-// leastPatience is gridferry's least time that patience is a factor of: what is
-// over in no time is cheap to wait for.
+// leastPatience is the least time that patience is a factor of: what is over in
+// no time is cheap to wait for.
 const leastPatience = 2 * time.Second
+
+// limit is how long a contender may take, and, where that is by patience, whose
+// time says so: that of the fastest of its kind. Gridferry's does not, or a
+// gridferry that is fast would be without anybody to compare it with.
+func (m *contest) limit(c bench.Contender, warmup bool) (fastest string, limit time.Duration) {
+	if m.patience == 0 || !warmup || c.Own() {
+		return "", m.runLimit
+	}
+	name, seconds := bench.FastestSoFar(m.report.Contenders, m.result.Samples, c)
+	limit = time.Duration(m.patience * max(seconds, leastPatience.Seconds()) * float64(time.Second))
+	if name == "" || limit >= m.runLimit {
+		return "", m.runLimit
+	}
+	return name, limit
+}
 
 // others is how many CPUs were busy with what nobody here has to do with; nil
 // where that is not known. busy is busyTime before.
@@ -168,9 +196,15 @@ func roundName(round, rounds int) string {
 
 // once lets a contender copy a class once, and looks at what has arrived. Its
 // failure is in the sample; an error ends the benchmark.
-func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sample) error {
+func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sample, limit time.Duration) error {
 	dirs := []string{outName}
-	if m.class.Single() {
+	lists := c.Lists(m.job(m.class, 0, m.verify))
+	if lists {
+		if err := m.writeList(c); err != nil {
+			return fmt.Errorf("list the files for %s: %w", c.Name, err)
+		}
+	}
+	if m.class.Single() || lists {
 		dirs = append(dirs, outName+"/"+m.class.Dir())
 		for _, dir := range m.class.Dirs() {
 			dirs = append(dirs, outName+"/"+m.class.Dir()+"/"+dir)
@@ -181,7 +215,7 @@ func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sam
 			return err
 		}
 	}
-	failed := m.timed(ctx, c, sample)
+	failed := m.timed(ctx, c, sample, limit)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -224,12 +258,7 @@ func (m *contest) clear(ctx context.Context, stopped bool) error {
 }
 
 // timed runs a contender, and fills in the sample's numbers.
-func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sample) error {
-	limit := m.runLimit
-	if sample.Warmup && m.slow > 0 && !c.Own() {
-		// A little more, so that who is stopped has surely been too slow.
-		limit = min(limit, time.Duration(1.05*m.slow*float64(time.Second)))
-	}
+func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sample, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	before, err := m.costs()
@@ -271,7 +300,9 @@ func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sa
 
 // command runs a contender's program once.
 func (m *contest) command(ctx context.Context, c bench.Contender, i int) (usage, error) {
-	args, err := c.Command(m.job(m.class, i, m.verify))
+	job := m.job(m.class, i, m.verify)
+	job.List = m.list
+	args, err := c.Command(job)
 	if err != nil {
 		return usage{}, err
 	}
@@ -284,6 +315,27 @@ func (m *contest) command(ctx context.Context, c bench.Contender, i int) (usage,
 		m.abandon(ctx, task)
 	}
 	return used, err
+}
+
+// writeList writes the names of all files, if that has not been done yet: it is
+// the same for all that take one.
+func (m *contest) writeList(c bench.Contender) error {
+	if m.list != "" {
+		return nil
+	}
+	file, err := os.CreateTemp("", "gridferry-bench-list-")
+	if err != nil {
+		return err
+	}
+	m.list = file.Name()
+	return errors.Join(c.WriteList(file, m.job(m.class, 0, m.verify), m.class.Names()), file.Close())
+}
+
+func (m *contest) removeList() {
+	if m.list != "" {
+		// It is a temporary file: one that stays does no harm.
+		_ = os.Remove(m.list)
+	}
 }
 
 // costs are the CPU times of the processes whose ids were given.

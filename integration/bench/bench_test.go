@@ -29,7 +29,7 @@ var (
 	peers    = flag.String("peers", "", "who takes part, in place of the set's own")
 	rounds   = flag.String("rounds", "5", "how often")
 	verify   = flag.String("verify", "", "whether checksums are compared, in place of the set's own: on, off or both")
-	patience = flag.Float64("patience", -1, "the factor of gridferry's time beyond which peers are left out, in place of the set's own")
+	patience = flag.Float64("patience", -1, "the factor of the fastest peer's time beyond which others are not waited for, in place of the set's own; 0 waits for everybody")
 	dir      = flag.String("dir", "", "where the servers' trees are; the temporary directory when empty")
 	results  = flag.String("results", "", "write tables, JSON and plots into this directory, too")
 
@@ -177,6 +177,16 @@ func TestRelays(t *testing.T) {
 	onlyMarked(t, s.dst.Root)
 }
 
+// Globus-url-copy can verify a tree that has directories in it.
+func TestVerifiedTree(t *testing.T) {
+	s := newSite(t, "", nil)
+	r := decode(t, s.compare(t, thirdParty, "--class", "1001x1B", "--rounds", "2", "--warmup", "0", "--verify", "on", "--peers", "guc-fast-pp,scp", "--json"))
+	sane(t, r.Results[0], []string{"gridferry", "guc-fast-pp"})
+	if len(r.LeftOut) != 1 || r.LeftOut[0].Name != "scp" || !strings.Contains(r.LeftOut[0].Reason, "checksums") {
+		t.Errorf("left out: %+v", r.LeftOut)
+	}
+}
+
 // The same over a distance; what it measures is of no interest here, either.
 func TestFarAway(t *testing.T) {
 	network := wan.New(t, wan.Options{RTT: 20 * time.Millisecond, Rate: 100 << 20})
@@ -198,8 +208,8 @@ func TestPatience(t *testing.T) {
 	}
 	s.env = append(s.env, fmt.Sprintf("PATH=%s:%s", bin, os.Getenv("PATH")))
 	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "scp,guc", "--json"))
-	if len(r.LeftOut) != 1 || r.LeftOut[0].Name != "scp" || !strings.Contains(r.LeftOut[0].Reason, "to warm up") {
-		t.Errorf("left out: %+v", r.LeftOut)
+	if d := r.Results[0].Dropped; len(d) != 1 || d[0].Contender != "scp" || d[0].Fastest != "guc" || !d[0].Stopped {
+		t.Errorf("dropped: %+v", d)
 	}
 	sane(t, r.Results[0], []string{"gridferry", "guc"})
 }

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// A Dropped contender was clearly slower than another of its kind, and took no
+// part in the rounds that followed.
+type Dropped struct {
+	Contender string  `json:"contender"`
+	Round     int     `json:"round"` // after which; negative while warming up
+	Fastest   string  `json:"fastest"`
+	Share     float64 `json:"share"` // the most it ever had of the fastest's rate; when stopped, less than this
+	Stopped   bool    `json:"stopped,omitempty"`
+}
+
+// String is who, when and why.
+func (d Dropped) String() string {
+	if d.Stopped {
+		return fmt.Sprintf("%s (stopped while warming up: under %.2f of %s)", d.Contender, d.Share, d.Fastest)
+	}
+	return fmt.Sprintf("%s (after round %d: at most %.2f of %s)", d.Contender, d.Round+1, d.Share, d.Fastest)
+}
+
+// shares are the parts of the fastest's rate that a contender must have had
+// once, warming up included, to go on after the first, second and third round.
+// They rise because what happens to nobody in three rounds is no accident.
+func shares() []float64 { return []float64{0.7, 0.8, 0.9} }
+
+// Shortlist says who need not run in the rounds after this one, which is the
+// last of the samples: successive halving over the grid, so that the time goes
+// to those that may be the best. Peers are measured by the peer with the
+// fastest median so far, yardsticks by the fastest yardstick, each time by the
+// rates of one and the same round; gridferry and its variants stay. Whoever
+// goes has been slower each time, so that leaving it out of the choice of the
+// best does not flatter gridferry.
+func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
+	if round < 0 || round >= len(shares()) {
+		return nil
+	}
+	var dropped []Dropped
+	for _, yardsticks := range []bool{false, true} {
+		runs := make(map[string][]float64)
+		var names []string
+		for _, c := range contenders {
+			if c.Own() || c.Null != yardsticks {
+				continue
+			}
+			if seconds, still := runsUntil(samples, c.Name, round); still {
+				runs[c.Name] = seconds
+				names = append(names, c.Name)
+			}
+		}
+		if len(names) < 2 {
+			continue
+		}
+		fastest := slices.MinFunc(names, func(a, b string) int {
+			return int(math.Copysign(1, measured(runs[a], round)-measured(runs[b], round)))
+		})
+		for _, name := range names {
+			share := 0.0
+			for i, seconds := range runs[name] {
+				share = max(share, runs[fastest][i]/seconds)
+			}
+			if name != fastest && share < shares()[round] {
+				dropped = append(dropped, Dropped{Contender: name, Round: round, Fastest: fastest, Share: share})
+			}
+		}
+	}
+	return dropped
+}
+
+// runsUntil are a contender's times, warming up first, and whether it has come
+// through the round. All who have, have run as often.
+func runsUntil(samples []Sample, name string, round int) (seconds []float64, still bool) {
+	for _, s := range samples {
+		if s.Contender != name {
+			continue
+		}
+		if s.Error != "" {
+			return nil, false
+		}
+		seconds = append(seconds, s.Seconds)
+		still = still || !s.Warmup && s.Round == round
+	}
+	return seconds, still
+}
+
+// measured is the median of those of the times that count.
+func measured(seconds []float64, round int) float64 { return Median(seconds[len(seconds)-round-1:]) }
+
+// FastestSoFar is the least time of a contender's kind, itself left out, in the
+// runs so far; empty when there was none.
+func FastestSoFar(contenders []Contender, samples []Sample, of Contender) (name string, seconds float64) {
+	for _, c := range contenders {
+		if c.Own() || c.Null != of.Null || c.Name == of.Name {
+			continue
+		}
+		for _, s := range samples {
+			if s.Contender == c.Name && s.Error == "" && (name == "" || s.Seconds < seconds) {
+				name, seconds = c.Name, s.Seconds
+			}
+		}
+	}
+	return name, seconds
+}
+
+// writeDropped names those that were dropped.
+func writeDropped(b *strings.Builder, dropped []Dropped) {
+	if len(dropped) == 0 {
+		return
+	}
+	var all []string
+	for _, d := range dropped {
+		all = append(all, d.String())
+	}
+	fmt.Fprintf(b, "Dropped for being clearly slower: %s.\n", strings.Join(all, ", "))
+}
