@@ -10,58 +10,6 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// partSizes say how large files are cut, in bytes. They go in parts because
-// servers confirm at best once a second what they have, which on a fast line
-// is more than may be sent again. What may be lost to a kill is the part on its
-// way and those not yet in the ledger.
-type partSizes struct {
-	from     int64 // files of this size and more go in parts ...
-	share    int64 // ... of one of so many of the file ...
-	min, max int64 // ... within these
-}
-
-var defaultParts = partSizes{from: 64 << 20, share: 64, min: 16 << 20, max: 256 << 20}
-
-// of is how much of a file of that size is risked at once.
-func (p partSizes) of(size int64) int64 { return min(max((size+p.share-1)/p.share, p.min), p.max) }
-
-// partsAhead is how many parts are outstanding at most. The servers take one
-// after the other, so a deeper queue risks nothing more, but a stopped
-// worker's servers work it off to its end.
-const partsAhead = 8
-
-// inParts says whether file i goes in parts. The caller holds mu.
-func (c *copier) inParts(i int) bool {
-	if c.in.Chunk.Ranged.IsRange() {
-		return true
-	}
-	if c.files[i].Size < c.parts.from || !takesRanges(c.ends.dst.Caps()) {
-		return false
-	}
-	return c.in.Options.Route != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
-}
-
-// missing returns the parts of file i that are still to be moved, and makes
-// sure that the ledger knows the file. The caller holds mu.
-func (c *copier) missing(i int) []endpoints.Range {
-	f := c.files[i]
-	p, ok := c.led.Partial[i]
-	if !ok {
-		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
-		c.led.Partial[i] = p
-	}
-	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(c.whole(i).Total()), f.Size, c.ends.dst.Caps())
-}
-
-// have notes that a range of file i is where it belongs. The caller holds mu.
-func (c *copier) have(i int, r endpoints.Range) {
-	p := c.led.Partial[i]
-	p.Have = p.Have.Add(r)
-	c.led.Partial[i] = p
-	c.up()
-	c.book.dirty = true
-}
-
 // sendLoop lets the source send to the destination, one run after the other.
 // A run lasts until nothing suitable is left, or something goes wrong: then
 // both sessions are dropped, and what had not been proven is done again.
@@ -113,8 +61,10 @@ type sendRun struct {
 	turn  turn  // what sort of run it is
 	first *turn // taken already, to be handed out first
 	taken map[int]*flight
-	owed  int64 // bytes handed out and not paid for, see pay
-	large int   // the file whose parts are being handed out, when it is in taken
+	owed  int64     // bytes handed out and not paid for, see pay; below 0 where others took what was paid for
+	under int       // how many are handed out and not done
+	since time.Time // when the first of them began to move, as far as is known
+	large int       // the file whose parts are being handed out, when it is in taken
 
 	ofFile  bool  // the run ended because of one file
 	session error // a fault of the session that came with a file
@@ -146,8 +96,9 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		c.mu.Lock()
 		if fl := r.taken[r.large]; fl != nil && fl.large != nil && !c.stop {
 			f := c.files[r.large]
-			if part, ok := fl.large.pop(); ok {
+			if part, ok := fl.large.popUpTo(c.staff.worth()); ok {
 				fl.out++
+				r.out(part.Len())
 				c.mu.Unlock()
 				return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Part: &part, Key: r.large}, true
 			}
@@ -164,7 +115,7 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		f, fl := c.files[t.i], &flight{path: c.path(t.i)}
 		if !t.parts {
 			fl.out = 1
-			r.owed = f.Size
+			r.out(f.Size)
 			r.taken[t.i] = fl
 			c.mu.Unlock()
 			return endpoints.Send{Source: f.Source, Dest: fl.path, Size: f.Size, Key: t.i}, true
@@ -181,11 +132,29 @@ func (r *sendRun) due() int64 {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	n := r.owed
-	r.owed = 0
 	if fl := r.taken[r.large]; fl != nil && fl.large != nil && len(fl.large.rest) > 0 {
-		n += fl.large.rest[0].Len()
+		n += min(fl.large.rest[0].Len(), r.c.staff.worth())
 	}
+	n = max(0, n)
+	r.owed -= n
 	return n
+}
+
+// out notes that so many bytes are to be moved. The caller holds mu.
+func (r *sendRun) out(n int64) {
+	r.owed += n
+	if r.under++; r.under == 1 {
+		r.since = time.Now()
+	}
+}
+
+// in notes that so many of them have arrived, after what went before them. The
+// caller holds mu.
+func (r *sendRun) in(n int64) {
+	now := time.Now()
+	r.c.staff.went(n, now.Sub(r.since))
+	r.under--
+	r.since = now
 }
 
 func (r *sendRun) following() (turn, bool) {
@@ -219,6 +188,7 @@ func (r *sendRun) done(s endpoints.Sent) {
 	case s.Err != nil || s.Suspect:
 		fl.suspect = true
 	case s.Part != nil:
+		r.in(s.Part.Len())
 		r.moved(s.Key, fl, 0)
 		c.have(s.Key, *s.Part)
 		// Asking for more only when this much is safe keeps the risk small.
@@ -285,6 +255,7 @@ func (r *sendRun) landed(s endpoints.Sent, fl *flight) {
 		r.suspects = append(r.suspects, i)
 		return
 	}
+	r.in(c.files[i].Size)
 	a := arrival{path: fl.path}
 	if s.SourceSum != "" && s.DestSum != "" {
 		a.alg, a.sourceSum, a.destSum = c.in.Probe.Checksum, s.SourceSum, s.DestSum

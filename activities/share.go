@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"slices"
+
 	"github.com/gridferry/gridferry/endpoints"
 )
 
@@ -85,6 +87,18 @@ func (l *large) pop() (part endpoints.Range, ok bool) {
 	}
 	part, l.rest = l.rest[0], l.rest[1:]
 	return part, true
+}
+
+// popUpTo is pop of so many bytes, or somewhat more where little would be left.
+// The caller holds mu.
+func (l *large) popUpTo(most int64) (part endpoints.Range, ok bool) {
+	if part, ok = l.pop(); ok && part.Len() > most+most/2 {
+		rest := part
+		part.End = part.Off + most
+		rest.Off = part.End
+		l.rest = slices.Insert(l.rest, 0, rest)
+	}
+	return part, ok
 }
 
 // fault notes what a sender met with the file.

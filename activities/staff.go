@@ -14,8 +14,9 @@ type staff struct {
 	most    int // that there may ever be: as many sessions as were claimed
 	want    int // that there should be now
 	alive   int
-	leaving int // of those, about to end
-	working int // of those, moving something
+	leaving int     // of those, about to end
+	working int     // of those, moving something
+	pace    float64 // bytes a second of one of them; 0 is not known
 	over    bool
 
 	adapted []Adapted
@@ -29,7 +30,7 @@ const maxAdapted = 20
 
 func newStaff(in CopyInput) staff {
 	n := max(1, in.Chunk.Tuning.Concurrency)
-	return staff{most: max(n, most(in)), want: n}
+	return staff{most: max(n, most(in)), want: n, pace: in.Probe.Setting().Pace()}
 }
 
 // most is how many pairs of sessions a copy of a chunk may come to have, which

@@ -1,0 +1,106 @@
+package activities
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/transfer"
+)
+
+// begun is a copier of one file that is ready to hand it out.
+func (w *world) begun(size int, known ...transfer.Known) *copier {
+	w.t.Helper()
+	in := w.chunkOf("0001-0001", 1, size, transfer.Tuning{Concurrency: 2, Parallelism: 1, Pipelining: 4, MaxConcurrency: 8})
+	in.Options.Route, in.Probe.Known = transfer.RouteThirdParty, known
+	d := w.worker("one")
+	h, err := d.acquire(w.ctx(), in)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := newCopier(d, in, h)
+	if err := c.open(w.ctx()); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.connect(w.ctx(), nil); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.ends.Close)
+	c.book.over = true // nobody writes the ledger
+	return c
+}
+
+// run is a sender's that has taken the file.
+func (w *world) run(c *copier) *sendRun {
+	w.t.Helper()
+	first, ok := c.take()
+	if !ok {
+		w.t.Fatal("there is nothing to take")
+	}
+	return &sendRun{c: c, s: &sender{}, ctx: w.ctx(), first: &first, turn: first, taken: map[int]*flight{}}
+}
+
+// What is risked at once is a second of work, whatever the line.
+func TestPartsFollowTheRate(t *testing.T) {
+	w := newWorld(t)
+	w.parts = partSizes{from: 16 << 20, share: 1, min: 16 << 20, max: 16 << 20}
+	run := w.run(w.begun(48 << 20))
+	var end int64
+	for _, tc := range []struct {
+		took time.Duration
+		want float64 // MiB
+	}{
+		{2 * time.Second, 4}, // of which nothing is known
+		{time.Second, 2},
+		{4 * time.Second, 2}, // half a MiB a second, and 1.25 on average
+		{time.Minute, 1.25},
+		{time.Minute, 1}, // never less
+		{time.Microsecond, 1},
+		{time.Second, 4.75}, // the rest of one that was planned
+		{time.Second, 16},   // never more
+	} {
+		s, ok := run.next()
+		if !ok || s.Part == nil || s.Part.Off != end {
+			t.Fatalf("at %d: %+v", end, s.Part)
+		}
+		if got := float64(s.Part.Len()) / (1 << 20); got > 1.1*tc.want || got < 0.9*tc.want {
+			t.Fatalf("at %d: a part of %.2f MiB, want %.2f", end, got, tc.want)
+		}
+		end = s.Part.End
+		run.since = time.Now().Add(-tc.took)
+		run.done(endpoints.Sent{Send: s})
+	}
+}
+
+// A record of the pair says from which size on files go in parts, and how large
+// these are at first.
+func TestPartsOfAKnownLine(t *testing.T) {
+	const mib = 1 << 20
+	for _, tc := range []struct {
+		rate float64 // of two pairs of sessions; 0 is not known
+		size int
+		want int64 // the first part; 0 is a file that goes whole
+	}{
+		{0, 15 * mib, 0},
+		{0, 20 * mib, firstPart},
+		{6 * mib, 5 * mib, 0},
+		{6 * mib, 7 * mib, 3 * mib},
+		{100, 2*mib + 1, mib},
+		{1e9, 20 * mib, 16 * mib},
+	} {
+		w := newWorld(t)
+		w.parts = partSizes{from: 16 * mib, share: 1, min: 16 * mib, max: 16 * mib}
+		var known []transfer.Known
+		if tc.rate > 0 {
+			known = append(known, transfer.Known{Grain: transfer.GrainLarge, Concurrency: 2, Rate: tc.rate})
+		}
+		s, ok := w.run(w.begun(tc.size, known...)).next()
+		var got int64
+		if s.Part != nil {
+			got = s.Part.Len()
+		}
+		if !ok || got != tc.want {
+			t.Errorf("%d bytes at %.0f bytes a second: a part of %d, want %d", tc.size, tc.rate, got, tc.want)
+		}
+	}
+}
