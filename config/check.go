@@ -250,18 +250,18 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 func (k *checker) credential(name string, c Credential) {
 	key := "credentials." + name
 	if name == CredentialEnv {
-		if c.Proxy+c.Cert+c.Key+c.PasswordFile+c.AWSFile != "" {
+		if c.Proxy+c.Cert+c.Key+c.PasswordFile+c.AWSFile+c.SSHKey+c.SSHAgent != "" {
 			k.complain(key, "", "the worker's own credential comes from its environment; only its owners are said here")
 		}
 	} else {
 		said := 0
-		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile, c.AWSFile} {
+		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile, c.AWSFile, c.SSHKey, c.SSHAgent} {
 			if what != "" {
 				said++
 			}
 		}
 		if said != 1 || (c.Cert == "") != (c.Key == "") {
-			k.complain(key, "", "it wants one of proxy, cert with key, password_file, and aws_file")
+			k.complain(key, "", "it wants one of proxy, cert with key, password_file, aws_file, ssh_key and ssh_agent")
 		}
 	}
 	if len(c.Owners) == 0 {
@@ -272,6 +272,12 @@ func (k *checker) credential(name string, c Credential) {
 	k.secret(key+".key", c.Key)
 	k.secret(key+".password_file", c.PasswordFile)
 	k.secret(key+".aws_file", c.AWSFile)
+	k.secret(key+".ssh_key", c.SSHKey)
+	k.exists(key+".ssh_certificate", c.SSHCertificate)
+	k.exists(key+".ssh_agent", c.SSHAgent)
+	if c.SSHCertificate != "" && c.SSHKey == "" {
+		k.complain(key+".ssh_certificate", "name the key in ssh_key", "a certificate is one of a key")
+	}
 	if c.AWSProfile != "" && c.AWSFile == "" {
 		k.complain(key+".aws_profile", "name the file in aws_file", "a profile is one of a file")
 	}

@@ -133,12 +133,17 @@ type Credential struct {
 	Proxy  string   `yaml:"proxy"`  // PEM: certificate, key and chain in one file
 	Cert   string   `yaml:"cert"`   // or certificate and key apart
 	Key    string   `yaml:"key"`
-	// PasswordFile holds the password of an ftp login, in its first line.
+	// PasswordFile holds the password of an ftp or sftp login, in its first line.
 	PasswordFile string `yaml:"password_file"`
 	// AWSFile holds access keys for S3, or roles to take on, as the AWS command
 	// line's credentials and config files do.
 	AWSFile    string `yaml:"aws_file"`
 	AWSProfile string `yaml:"aws_profile"` // of that file; default: "default"
+	// SSHKey holds a private key for sftp, as ssh-keygen makes them.
+	SSHKey         string `yaml:"ssh_key"`
+	SSHCertificate string `yaml:"ssh_certificate"` // of that key; default: SSHKey-cert.pub, if there is one
+	// SSHAgent is the socket of an ssh-agent, whose keys are tried in its order.
+	SSHAgent string `yaml:"ssh_agent"`
 }
 
 // For reports whether owner may use the credential.

@@ -7,7 +7,7 @@ import "context"
 // their scheme.
 type Record struct {
 	Name       string            `json:"name" yaml:"name"` // "user#name"; empty for a plain URL
-	Kind       string            `json:"kind" yaml:"kind"` // driver: "gridftp", "posix", "s3", "memory"
+	Kind       string            `json:"kind" yaml:"kind"` // driver: "gridftp", "posix", "s3", "sftp", "memory"
 	Servers    []string          `json:"servers,omitempty" yaml:"servers,omitempty"`
 	Scheme     string            `json:"scheme,omitempty" yaml:"scheme,omitempty"`       // gridftp: "gsiftp", "ftp" or "sshftp"; s3: "https" or "http"
 	User       string            `json:"user,omitempty" yaml:"user,omitempty"`           // login name where the kind has one

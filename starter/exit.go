@@ -102,6 +102,7 @@ const locationsHelp = `A location is a URL, or the name of an endpoint that your
     gsiftp://HOST[:PORT]/path      GridFTP with grid certificates (port 2811)
     ftp://[USER@]HOST[:PORT]/path  plain FTP (port 21)
     sshftp://[USER@]HOST/path      GridFTP through ssh (port 22)
+    sftp://[USER@]HOST[:PORT]/path SFTP, as most ssh servers have it (port 22)
     file:///path                   this host's files, in "transfer" alone
     file://HOST/path               a directory of a host where a worker runs
     s3://BUCKET/path               an object store of your site's, or Amazon's

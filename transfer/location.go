@@ -30,22 +30,22 @@ type Location struct {
 }
 
 // The schemes of URLs, with their default ports. gsiftp is 2811 as IANA has
-// it; sshftp is GridFTP over ssh.
+// it; sshftp is GridFTP over ssh, and sftp the protocol of that name.
 var schemePorts = [...]struct{ scheme, port string }{
-	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"file", ""}, {"s3", ""},
+	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"sftp", "22"}, {"file", ""}, {"s3", ""},
 }
 
 // Here is the endpoint of file URLs without a host. It means something only to
 // who wrote it: a request that others carry out has to name the host.
 const Here = "file://"
 
-const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, file://HOST/path, s3://BUCKET/path or NAME:/path"
+const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, sftp://HOST/path, file://HOST/path, s3://BUCKET/path or NAME:/path"
 
 // maxLocation bounds a location's length in bytes: Linux's PATH_MAX, and room
 // for a host and percent-encoding.
 const maxLocation = 16 << 10
 
-// ParseLocation takes a URL (gsiftp, ftp, sshftp, file, s3) or NAME:/path apart.
+// ParseLocation takes a URL (gsiftp, ftp, sshftp, sftp, file, s3) or NAME:/path apart.
 //
 // In URLs, the path is percent-decoded (RFC 3986, 2.1) and "?" and "#" are
 // ordinary characters, because these schemes have neither queries nor

@@ -166,6 +166,7 @@ func blame(err error, rec endpoints.Record, id gridftp.Identity) error {
 func (o *Opener) CloseActivation(a transfer.Activation) {
 	o.gridftp.CloseCredential(a.Fingerprint)
 	o.s3.CloseCredential(a.Fingerprint)
+	o.sftp.CloseCredential(a.Fingerprint)
 	o.closeUsed(a.Owner, a.Domain)
 }
 
@@ -258,6 +259,8 @@ func (s secret) certificate() (*gsi.Credential, error) {
 		c, err = gsi.LoadPair(s.from.Cert, s.from.Key)
 	case s.from.AWSFile != "":
 		err = errors.New("it is for S3, and gsiftp wants a certificate")
+	case s.from.SSHKey+s.from.SSHAgent != "":
+		err = errors.New("it is for sftp, and gsiftp wants a certificate")
 	default:
 		err = errors.New("it is a password, and gsiftp wants a certificate")
 	}
@@ -267,10 +270,10 @@ func (s secret) certificate() (*gsi.Credential, error) {
 	return c, nil
 }
 
-// password reads the credential for plain FTP.
+// password reads a credential that is one.
 func (s secret) password() (string, error) {
 	if s.from.PasswordFile == "" {
-		return "", fault.New(fault.Credential, opUse, s.id, "it is no password, and ftp knows nothing else")
+		return "", fault.New(fault.Credential, opUse, s.id, "it is no password")
 	}
 	text, err := os.ReadFile(s.from.PasswordFile)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints/gridftp"
 	"github.com/gridferry/gridferry/endpoints/posix"
 	"github.com/gridferry/gridferry/endpoints/s3"
+	"github.com/gridferry/gridferry/endpoints/sftp"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 	wire "github.com/gridferry/gridferry/wire/gridftp"
@@ -37,6 +38,7 @@ type Opener struct {
 	account   string // whom this process runs as: the owner of tasks that name none
 	gridftp   *gridftp.Driver
 	s3        *s3.Driver
+	sftp      *sftp.Driver
 	keys      accessKeys
 	drivers   map[string]opens
 	now       func() time.Time
@@ -63,12 +65,13 @@ func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
 		account: strconv.Itoa(os.Getuid()), // in a container without /etc/passwd
 		gridftp: gridftp.New(gridftp.Config{Network: network, Client: "gridferry", Logger: log}),
 		s3:      s3.New(),
+		sftp:    sftp.New(sftp.Config{}),
 		now:     time.Now,
 	}
 	if u, err := user.Current(); err == nil {
 		o.account = u.Username
 	}
-	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix, s3.Kind: o.openS3}
+	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix, s3.Kind: o.openS3, sftp.Kind: o.openSFTP}
 	o.config.Store(c)
 	return o, nil
 }
@@ -86,6 +89,7 @@ func (o *Opener) Account() string { return o.account }
 func (o *Opener) Close() {
 	o.gridftp.Close()
 	o.s3.Close()
+	o.sftp.Close()
 }
 
 // CheckRecord says what is wrong with an endpoint's record, without contacting
@@ -98,8 +102,10 @@ func CheckRecord(rec endpoints.Record) error {
 		return checkPosix(rec)
 	case s3.Kind:
 		return s3.Check(rec)
+	case sftp.Kind:
+		return sftp.Check(rec)
 	}
-	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s, %s or %s", rec.Kind, gridftp.Kind, KindPosix, s3.Kind))
+	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s, %s, %s or %s", rec.Kind, gridftp.Kind, KindPosix, s3.Kind, sftp.Kind))
 }
 
 // optionSync of a posix record: "off" leaves it to the kernel when files reach
@@ -148,13 +154,16 @@ func (o *Opener) Resolve(_ context.Context, endpoint string) (endpoints.Record, 
 		return rec, checkPosix(rec)
 	case s3.Kind:
 		return o.bucket(authority)
-	case string(wire.GSIFTP), string(wire.FTP), string(wire.SSHFTP):
+	case string(wire.GSIFTP), string(wire.FTP), string(wire.SSHFTP), sftp.Kind:
 		rec := endpoints.Record{Kind: gridftp.Kind, Scheme: scheme}
+		if scheme == sftp.Kind {
+			rec.Kind = sftp.Kind
+		}
 		if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 			rec.User, authority = authority[:at], authority[at+1:]
 		}
 		rec.Servers = []string{authority}
-		return rec, gridftp.Check(rec)
+		return rec, CheckRecord(rec)
 	}
 	return endpoints.Record{}, fault.New(fault.Invalid, op, endpoint, scheme+":// is not a kind of location that is known here")
 }
