@@ -1,10 +1,7 @@
 package config
 
 import (
-	"fmt"
-	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gridferry/gridferry/transfer"
@@ -25,25 +22,14 @@ func (d *Duration) UnmarshalText(text []byte) error {
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // Size is a number of bytes, which may be written with a unit: "500MB",
-// "20 GiB". Units of two letters are decimal, those with an i binary.
+// "20 GiB".
 type Size int64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Size) UnmarshalText(text []byte) error {
-	number, unit := string(text), int64(1)
-	for i, letter := range "KMGTP" {
-		for suffix, base := range map[string]float64{"iB": 1024, "B": 1000} {
-			if rest, ok := strings.CutSuffix(number, string(letter)+suffix); ok {
-				number, unit = rest, int64(math.Pow(base, float64(i+1)))
-			}
-		}
-	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || !(n >= 0) || n*float64(unit) >= math.MaxInt64 {
-		return fmt.Errorf("%q is not a size; write bytes, or a number with a unit like 500MB or 20GiB", text)
-	}
-	*s = Size(n * float64(unit))
-	return nil
+	n, err := transfer.ParseSize(string(text))
+	*s = Size(n)
+	return err
 }
 
 // String renders s in the largest binary unit that it is a whole number of.

@@ -1,25 +1,19 @@
 package starter
 
 import (
-	"math"
 	"strconv"
-	"strings"
+
+	"github.com/gridferry/gridferry/transfer"
 )
 
-// parseRangeSize takes "none", or a size in bytes with or without a unit:
-// "1073741824", "1GiB", "256MB".
-func parseRangeSize(text string) (int64, error) {
-	const right = "write a size such as 1GiB, or none"
+// rangeSize takes "none", or the size of ranges as transfer.ParseSize does.
+func rangeSize(text string) (int64, error) {
 	if text == "none" {
 		return -1, nil
 	}
-	digits := strings.TrimRight(text, "BKMGTPkib")
-	unit := map[string]int64{
-		"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-	}[text[len(digits):]]
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || unit == 0 || n < 1 || n > math.MaxInt64/unit {
-		return 0, invalid("tuning.range", strconv.Quote(text)+" is not a size", right)
+	n, err := transfer.ParseSize(text)
+	if err != nil || n < 1 {
+		return 0, invalid("tuning.range", strconv.Quote(text)+" is not a size", "write a size such as 1GiB, or none")
 	}
-	return n * unit, nil
+	return n, nil
 }

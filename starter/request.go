@@ -287,7 +287,7 @@ func parsePolicy(text string) (transfer.Policy, error) {
 			continue
 		}
 		if name == "range" {
-			size, err := parseRangeSize(value)
+			size, err := rangeSize(value)
 			if err != nil {
 				return p, err
 			}
