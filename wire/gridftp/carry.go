@@ -172,7 +172,7 @@ func (t *ticket) move(ctx context.Context) error {
 	case t.put && ch.shape.mode == Stream:
 		t.bytes, err = ch.set.SendStream(ctx, t.Source, ch.config, progress)
 	case t.put:
-		t.bytes, err = ch.set.Send(ctx, t.Source, ch.config, data.SendOptions{Parallelism: ch.shape.parallelism, Progress: progress})
+		t.bytes, err = ch.set.Send(ctx, t.Source, ch.config, data.SendOptions{Parallelism: ch.shape.parallelism, Shift: t.shift, Progress: progress})
 	case ch.shape.mode == Stream:
 		sink := t.Sink
 		if t.limit >= 0 {

@@ -207,6 +207,7 @@ type ticket struct {
 	lines   []string // the last one is the transfer itself
 	bytes   int64
 	offset  int64 // where the bytes begin in the file; of blocks, what is to be added to their offsets
+	shift   int64 // what is added to the offsets of blocks that are sent
 	limit   int64 // bytes after which a stream is cut off; -1 is none
 	channel *channel
 }
@@ -248,12 +249,16 @@ func (t *ticket) plan(mode Mode, eret, esto bool) error {
 	case t.Part != nil && (t.Part.Off < 0 || t.Part.End < t.Part.Off):
 		return fmt.Errorf("gridftp: the part %v of %s is not a range", *t.Part, t.Path)
 	case t.Part != nil && t.put && esto:
-		// The server adds A's number to the blocks' own offsets.
-		t.offset = t.Part.Off
+		// The server adds A's number to the blocks' own offsets, which therefore
+		// count from the part's beginning. A 0 and offsets in the file would do
+		// as well, but for this: when the control connection breaks during a
+		// transfer, a Globus server may write the last block that came in where
+		// A says. Only at the beginning of the part does that spoil nothing
+		// that is not sent again.
 		if mode == ExtendedBlock {
-			t.offset = 0
+			t.shift = -t.Part.Off
 		}
-		t.lines = []string{fmt.Sprintf("ESTO A %d %s", t.offset, t.Path)}
+		t.lines = []string{fmt.Sprintf("ESTO A %d %s", t.Part.Off, t.Path)}
 	case t.Part != nil && !t.put && eret:
 		// A part's blocks count from its beginning.
 		t.offset = t.Part.Off
