@@ -29,7 +29,8 @@ type Data struct {
 	Stopping <-chan struct{} // closed when the worker drains: copies yield
 	Log      *slog.Logger    // nil is the default logger
 
-	paces paces // of endpoints with a limited rate
+	paces  paces  // of endpoints with a limited rate
+	blocks blocks // of what is relayed
 
 	// What tests have smaller. Zero is the default.
 	parts partSizes

@@ -15,7 +15,7 @@ import (
 
 // relayLoop moves one file after the other through this process, streaming.
 func (c *copier) relayLoop(ctx context.Context, s *sender) {
-	bufs := &buffers{}
+	var small []byte
 	for !c.dismiss(s) {
 		t, ok := c.take()
 		if !ok {
@@ -23,7 +23,7 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 		}
 		c.atWork(1)
 		c.mu.Lock()
-		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), bufs: bufs}
+		r := &relay{c: c, i: t.i, f: c.files[t.i], path: c.path(t.i), small: &small}
 		c.mu.Unlock()
 		err := r.move(ctx, t)
 		c.atWork(-1)
@@ -59,35 +59,9 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 	}
 }
 
-// A relay reads blocks of this many bytes, and so many of them ahead of what it
-// writes. A file of relaySmall or less is read before it is written: handing
-// it from one goroutine to another would cost more than waiting does.
-const (
-	relayBlock  = 1 << 20
-	relayBlocks = 3
-	relaySmall  = 64 << 10
-)
-
-// buffers are one sender's. They are made when they are first needed: most
-// files are small, and a worker may have a hundred senders.
-type buffers struct {
-	small []byte
-	large [][]byte
-}
-
-func (b *buffers) forSmall(n int64) []byte {
-	if n > int64(cap(b.small)) {
-		b.small = make([]byte, min(max(2*n, 4<<10), relaySmall))
-	}
-	return b.small[:n]
-}
-
-func (b *buffers) forLarge() [][]byte {
-	for len(b.large) < relayBlocks {
-		b.large = append(b.large, make([]byte, relayBlock))
-	}
-	return b.large
-}
+// relaySmall is up to how many bytes a file is read before it is written:
+// handing it from one goroutine to another would cost more than waiting does.
+const relaySmall = 64 << 10
 
 // relay moves one file.
 type relay struct {
@@ -95,7 +69,8 @@ type relay struct {
 	i        int
 	f        transfer.File
 	path     string
-	bufs     *buffers
+	small    *[]byte // the sender's, for one small file after the other
+	last     [1]byte
 	alg      string
 	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
 	atSource bool      // whose error move has returned
@@ -177,7 +152,9 @@ func (r *relay) keepHash() {
 func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) error {
 	c := r.c
 	r.atSource = true
-	in, err := c.ends.src.Open(ctx, r.f.Source, part.Off, part.Len())
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	in, err := c.ends.src.Open(reading, r.f.Source, part.Off, part.Len())
 	if err != nil {
 		return err
 	}
@@ -193,29 +170,55 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) err
 	if err != nil {
 		return err
 	}
-	stream := r.stream
-	if part.Len() <= relaySmall {
-		stream = r.whole
-	}
-	if err := stream(ctx, in, out, part.Len()); err != nil {
+	if err := r.carry(ctx, in, out, part, stop); err != nil {
 		return errors.Join(err, abort(out))
 	}
 	return out.Commit()
+}
+
+// carry moves the bytes of a part in the way that suits it.
+func (r *relay) carry(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range, stop func()) error {
+	if part.Len() <= relaySmall {
+		return r.whole(ctx, in, out, part.Len())
+	}
+	if from, ok := in.(endpoints.FileReader); ok {
+		if to, ok := out.(endpoints.FileWriter); ok {
+			f, _ := from.File()
+			return r.direct(ctx, f, to, part)
+		}
+	}
+	return r.stream(ctx, in, out, part.Len(), stop)
 }
 
 // read fills b from the source.
 func (r *relay) read(ctx context.Context, in io.Reader, b []byte) error {
 	_, err := io.ReadFull(in, b)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
+		err = r.short()
 	}
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil && r.hash != nil {
-		r.hash.Write(b)
-	}
 	return err
+}
+
+// short is the error of a file that ends too early.
+func (r *relay) short() error {
+	return fault.New(fault.Integrity, "read", r.f.Source, "the file is shorter than it was when it was listed")
+}
+
+// atEnd reads the end of what was asked for, and not only up to it: a server may
+// say only then that something was wrong, and its session is good for another
+// file only when it was heard.
+func (r *relay) atEnd(in io.Reader) error {
+	switch n, err := io.ReadFull(in, r.last[:]); {
+	case n > 0:
+		return fault.New(fault.Integrity, "read", r.f.Source, "the source gives more than was asked for")
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
 }
 
 // pay waits until n bytes may go.
@@ -226,78 +229,20 @@ func (r *relay) pay(ctx context.Context, n int64) error {
 	return nil
 }
 
-// whole moves n bytes at once.
-func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
-	b := r.bufs.forSmall(n)
-	if err := r.read(ctx, in, b); err != nil {
-		r.atSource = true
-		return err
-	}
-	if n == 0 {
-		return nil
-	}
-	if err := r.pay(ctx, n); err != nil {
-		return err
-	}
-	_, err := out.Write(b)
-	return err
+// passed notes that bytes were handed to the destination.
+func (r *relay) passed(n int64) {
+	r.moved += n
+	r.c.mu.Lock()
+	r.c.moving[r.i] += n
+	r.c.mu.Unlock()
 }
 
-// stream moves n bytes. Reading and hashing go on while earlier bytes are
-// written.
-func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
-	type block struct {
-		b   []byte
-		err error
+// forSmall lends a sender's memory for a small file.
+func (r *relay) forSmall(n int64) []byte {
+	if n > int64(cap(*r.small)) {
+		*r.small = make([]byte, min(max(2*n, 4<<10), relaySmall))
 	}
-	bufs := r.bufs.forLarge()
-	full := make(chan block, len(bufs))
-	free := make(chan []byte, len(bufs))
-	for _, b := range bufs {
-		free <- b
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(full)
-		for left := n; left > 0; {
-			var b []byte
-			select {
-			case b = <-free:
-			case <-stopped:
-				return
-			}
-			b = b[:min(left, relayBlock)]
-			err := r.read(ctx, in, b)
-			full <- block{b, err}
-			if err != nil {
-				return
-			}
-			left -= int64(len(b))
-		}
-	}()
-	defer func() {
-		close(stopped)
-		for range full { // the buffers and the digest are ours again when it has ended
-		}
-	}()
-	for got := range full {
-		if got.err != nil {
-			r.atSource = true
-			return got.err
-		}
-		if err := r.pay(ctx, int64(len(got.b))); err != nil {
-			return err
-		}
-		if _, err := out.Write(got.b); err != nil {
-			return err
-		}
-		r.moved += int64(len(got.b))
-		r.c.mu.Lock()
-		r.c.moving[r.i] += int64(len(got.b))
-		r.c.mu.Unlock()
-		free <- got.b
-	}
-	return nil
+	return (*r.small)[:n]
 }
 
 // abort gives a write up. That this fails too is not worth a word: the name
