@@ -250,18 +250,18 @@ func (k *checker) endpoint(name string, r endpoints.Record, record func(endpoint
 func (k *checker) credential(name string, c Credential) {
 	key := "credentials." + name
 	if name == CredentialEnv {
-		if c.Proxy+c.Cert+c.Key+c.PasswordFile+c.AWSFile+c.SSHKey+c.SSHAgent != "" {
+		if c.Proxy+c.Cert+c.Key+c.PasswordFile+c.TokenFile+c.AWSFile+c.SSHKey+c.SSHAgent != "" {
 			k.complain(key, "", "the worker's own credential comes from its environment; only its owners are said here")
 		}
 	} else {
 		said := 0
-		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile, c.AWSFile, c.SSHKey, c.SSHAgent} {
+		for _, what := range []string{c.Proxy, c.Cert, c.PasswordFile, c.TokenFile, c.AWSFile, c.SSHKey, c.SSHAgent} {
 			if what != "" {
 				said++
 			}
 		}
 		if said != 1 || (c.Cert == "") != (c.Key == "") {
-			k.complain(key, "", "it wants one of proxy, cert with key, password_file, aws_file, ssh_key and ssh_agent")
+			k.complain(key, "", "it wants one of proxy, cert with key, password_file, token_file, aws_file, ssh_key and ssh_agent")
 		}
 	}
 	if len(c.Owners) == 0 {
@@ -271,6 +271,7 @@ func (k *checker) credential(name string, c Credential) {
 	k.exists(key+".cert", c.Cert)
 	k.secret(key+".key", c.Key)
 	k.secret(key+".password_file", c.PasswordFile)
+	k.secret(key+".token_file", c.TokenFile)
 	k.secret(key+".aws_file", c.AWSFile)
 	k.secret(key+".ssh_key", c.SSHKey)
 	k.exists(key+".ssh_certificate", c.SSHCertificate)

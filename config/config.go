@@ -135,6 +135,8 @@ type Credential struct {
 	Key    string   `yaml:"key"`
 	// PasswordFile holds the password of an ftp or sftp login, in its first line.
 	PasswordFile string `yaml:"password_file"`
+	// TokenFile holds a bearer token for the web.
+	TokenFile string `yaml:"token_file"`
 	// AWSFile holds access keys for S3, or roles to take on, as the AWS command
 	// line's credentials and config files do.
 	AWSFile    string `yaml:"aws_file"`

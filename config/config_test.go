@@ -175,7 +175,7 @@ func TestCheck(t *testing.T) {
 		"endpoints: {a: {limits: {sessions: -1}}}":              "endpoints.a.limits.sessions: -1 is less than zero",
 		"endpoints: {a: {limits: {windows: [{days: mon}]}}}":    `endpoints.a.limits: window 1: it does not say its rate: write "20MB/s", or "unlimited"`,
 		"roots: {ann: [home]}":                                  `roots.ann: "home" is not an absolute path`,
-		"credentials: {a: {owners: [x]}}":                       "credentials.a: it wants one of proxy, cert with key, password_file, aws_file, ssh_key and ssh_agent",
+		"credentials: {a: {owners: [x]}}":                       "credentials.a: it wants one of proxy, cert with key, password_file, token_file, aws_file, ssh_key and ssh_agent",
 		"credentials: {a: {proxy: /etc/hostname}}":              "credentials.a.owners: nobody may use it",
 		"credentials: {env: {owners: [x], proxy: /etc/hosts}}":  "credentials.env: the worker's own credential comes from its environment",
 	} {

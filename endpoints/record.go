@@ -7,9 +7,9 @@ import "context"
 // their scheme.
 type Record struct {
 	Name       string            `json:"name" yaml:"name"` // "user#name"; empty for a plain URL
-	Kind       string            `json:"kind" yaml:"kind"` // driver: "gridftp", "posix", "s3", "sftp", "memory"
+	Kind       string            `json:"kind" yaml:"kind"` // driver: "gridftp", "posix", "s3", "http", "sftp", "memory"
 	Servers    []string          `json:"servers,omitempty" yaml:"servers,omitempty"`
-	Scheme     string            `json:"scheme,omitempty" yaml:"scheme,omitempty"`       // gridftp: "gsiftp", "ftp" or "sshftp"; s3: "https" or "http"
+	Scheme     string            `json:"scheme,omitempty" yaml:"scheme,omitempty"`       // gridftp: "gsiftp", "ftp" or "sshftp"; s3: "https" or "http"; http: these, "davs" or "dav"
 	User       string            `json:"user,omitempty" yaml:"user,omitempty"`           // login name where the kind has one
 	Directory  string            `json:"directory,omitempty" yaml:"directory,omitempty"` // what "/~/" means
 	Root       string            `json:"root,omitempty" yaml:"root,omitempty"`           // nothing outside is reachable

@@ -33,23 +33,25 @@ type Location struct {
 // it; sshftp is GridFTP over ssh, and sftp the protocol of that name.
 var schemePorts = [...]struct{ scheme, port string }{
 	{"gsiftp", "2811"}, {"ftp", "21"}, {"sshftp", "22"}, {"sftp", "22"}, {"file", ""}, {"s3", ""},
+	{"https", "443"}, {"http", "80"}, {"davs", "443"}, {"dav", "80"},
 }
 
 // Here is the endpoint of file URLs without a host. It means something only to
 // who wrote it: a request that others carry out has to name the host.
 const Here = "file://"
 
-const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, sftp://HOST/path, file://HOST/path, s3://BUCKET/path or NAME:/path"
+const locationForms = "write gsiftp://HOST/path, ftp://HOST/path, sshftp://HOST/path, sftp://HOST/path, file://HOST/path, s3://BUCKET/path, https://HOST/path, davs://HOST/path or NAME:/path"
 
 // maxLocation bounds a location's length in bytes: Linux's PATH_MAX, and room
 // for a host and percent-encoding.
 const maxLocation = 16 << 10
 
-// ParseLocation takes a URL (gsiftp, ftp, sshftp, sftp, file, s3) or NAME:/path apart.
+// ParseLocation takes a URL (gsiftp, ftp, sshftp, sftp, file, s3, and https,
+// http, davs and dav) or NAME:/path apart.
 //
 // In URLs, the path is percent-decoded (RFC 3986, 2.1) and "?" and "#" are
 // ordinary characters, because these schemes have neither queries nor
-// fragments. As with globus-url-copy, gsiftp://host/a means the absolute path
+// fragments; only http and https have, see parseWebPath. As with globus-url-copy, gsiftp://host/a means the absolute path
 // /a (RFC 1738 would have it relative to the login directory),
 // gsiftp://host//a means the same, and gsiftp://host/~/a is relative to the
 // login directory. In NAME:/path nothing is decoded. In both, repeated
@@ -128,6 +130,13 @@ func parseURL(scheme, rest string) (Location, *fault.Error) {
 	authority, p := rest, "/"
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
 		authority, p = rest[:i], rest[i:]
+	}
+	if isWeb(scheme) {
+		endpoint, err := parseAuthority(scheme, authority, port)
+		if err != nil {
+			return Location{}, err
+		}
+		return parseWebPath(endpoint, p)
 	}
 	p, err := percentDecode(p)
 	if err != nil {
@@ -221,6 +230,9 @@ func (l Location) String() string {
 		if s.scheme == scheme && s.port != "" {
 			authority = strings.TrimSuffix(authority, ":"+s.port)
 		}
+	}
+	if isWeb(scheme) {
+		return scheme + "://" + authority + webPath(p)
 	}
 	return scheme + "://" + authority + percentEncode(p)
 }

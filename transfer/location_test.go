@@ -75,7 +75,7 @@ func TestParseLocationRefuses(t *testing.T) {
 		{"keys in a bucket's place", "s3://AKIA:secret@bucket/key", "no name of a bucket", "s3://BUCKET/path"},
 		{"bucket in capitals", "s3://Lab/key", "no name of a bucket", "s3://BUCKET/path"},
 		{"empty", "", "is empty", "gsiftp://HOST/path"},
-		{"unknown scheme", "http://h/a", `scheme "http://" is not known`, "gsiftp://HOST/path"},
+		{"unknown scheme", "gopher://h/a", `scheme "gopher://" is not known`, "gsiftp://HOST/path"},
 		{"no scheme", "://h/a", "is not known", "gsiftp://"},
 		{"scheme without slashes", "gsiftp:/a", "not followed by //", "gsiftp://HOST/path"},
 		{"bare path", "/data/a", "does not say at which endpoint", "NAME:/path"},
@@ -174,7 +174,7 @@ func TestInside(t *testing.T) {
 func FuzzParseLocation(f *testing.F) {
 	for _, s := range []string{
 		"gsiftp://h/a", "gsiftp://h//a/", "ftp://u@h:21/%41", "sshftp://[::1]:22/~/x", "file://h/a", "file:///", "file:/a",
-		"ada#dtn:/a", "dtn:/a:b", "gsiftp://h/%2e%2e", "http://h/", ":", "", "://", "gsiftp://h/%ff?#", "x:/\x00", "ftp://u:p@h/",
+		"ada#dtn:/a", "dtn:/a:b", "gsiftp://h/%2e%2e", "http://h/", "https://h/a?b/c#", "https://h/d/?x=%2f/..", ":", "", "://", "gsiftp://h/%ff?#", "x:/\x00", "ftp://u:p@h/",
 	} {
 		f.Add(s)
 	}

@@ -44,7 +44,7 @@ func (r Request) Normalised(now time.Time) Request {
 		src, err1 := parseLocation(it.Source)
 		dst, err2 := parseLocation(it.Destination)
 		if err1 == nil && err2 == nil && dst.Dir && !it.Recursive {
-			it.Destination = dst.At(path.Join(dst.Path, path.Base(src.Path))).String()
+			it.Destination = dst.At(path.Join(dst.Path, src.Base())).String()
 		}
 	}
 	r.Sync = canonical(r.Sync, syncNames)

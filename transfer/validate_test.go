@@ -69,7 +69,7 @@ func TestValidateRefuses(t *testing.T) {
 	}{
 		{"nothing", Request{}, "items", []string{"source and destination"}},
 		{"no destination", Request{Source: a + "/x"}, "destination", []string{"is empty"}},
-		{"unknown scheme", with(func(r *Request) { r.Source = "http://h/x" }), "source", []string{"http", "gsiftp://"}},
+		{"unknown scheme", with(func(r *Request) { r.Source = "gopher://h/x" }), "source", []string{"gopher", "gsiftp://"}},
 		{"relative path", with(func(r *Request) { r.Destination = "dtn:x" }), "destination", []string{"relative", "dtn:/x"}},
 		{"file without a host", with(func(r *Request) { r.Source = "file:///data" }), "source", []string{"names no host", "file://HOST/path"}},
 		{"control character", with(func(r *Request) { r.Destination = b + "/a%0Db" }), "destination", []string{"U+000D"}},

@@ -166,6 +166,7 @@ func blame(err error, rec endpoints.Record, id gridftp.Identity) error {
 func (o *Opener) CloseActivation(a transfer.Activation) {
 	o.gridftp.CloseCredential(a.Fingerprint)
 	o.s3.CloseCredential(a.Fingerprint)
+	o.http.CloseCredential(a.Fingerprint)
 	o.sftp.CloseCredential(a.Fingerprint)
 	o.closeUsed(a.Owner, a.Domain)
 }
@@ -259,6 +260,8 @@ func (s secret) certificate() (*gsi.Credential, error) {
 		c, err = gsi.LoadPair(s.from.Cert, s.from.Key)
 	case s.from.AWSFile != "":
 		err = errors.New("it is for S3, and gsiftp wants a certificate")
+	case s.from.TokenFile != "":
+		err = errors.New("it is a bearer token, and gsiftp wants a certificate")
 	case s.from.SSHKey+s.from.SSHAgent != "":
 		err = errors.New("it is for sftp, and gsiftp wants a certificate")
 	default:

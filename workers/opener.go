@@ -17,6 +17,7 @@ import (
 	"github.com/gridferry/gridferry/config"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/gridftp"
+	"github.com/gridferry/gridferry/endpoints/http"
 	"github.com/gridferry/gridferry/endpoints/posix"
 	"github.com/gridferry/gridferry/endpoints/s3"
 	"github.com/gridferry/gridferry/endpoints/sftp"
@@ -38,6 +39,7 @@ type Opener struct {
 	account   string // whom this process runs as: the owner of tasks that name none
 	gridftp   *gridftp.Driver
 	s3        *s3.Driver
+	http      *http.Driver
 	sftp      *sftp.Driver
 	keys      accessKeys
 	drivers   map[string]opens
@@ -65,13 +67,14 @@ func NewOpener(c *config.Config, log *slog.Logger) (*Opener, error) {
 		account: strconv.Itoa(os.Getuid()), // in a container without /etc/passwd
 		gridftp: gridftp.New(gridftp.Config{Network: network, Client: "gridferry", Logger: log}),
 		s3:      s3.New(),
+		http:    http.New(http.Config{}),
 		sftp:    sftp.New(sftp.Config{}),
 		now:     time.Now,
 	}
 	if u, err := user.Current(); err == nil {
 		o.account = u.Username
 	}
-	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix, s3.Kind: o.openS3, sftp.Kind: o.openSFTP}
+	o.drivers = map[string]opens{gridftp.Kind: o.openGridFTP, KindPosix: o.openPosix, s3.Kind: o.openS3, http.Kind: o.openHTTP, sftp.Kind: o.openSFTP}
 	o.config.Store(c)
 	return o, nil
 }
@@ -89,6 +92,7 @@ func (o *Opener) Account() string { return o.account }
 func (o *Opener) Close() {
 	o.gridftp.Close()
 	o.s3.Close()
+	o.http.Close()
 	o.sftp.Close()
 }
 
@@ -102,10 +106,12 @@ func CheckRecord(rec endpoints.Record) error {
 		return checkPosix(rec)
 	case s3.Kind:
 		return s3.Check(rec)
+	case http.Kind:
+		return http.Check(rec)
 	case sftp.Kind:
 		return sftp.Check(rec)
 	}
-	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s, %s, %s or %s", rec.Kind, gridftp.Kind, KindPosix, s3.Kind, sftp.Kind))
+	return fault.New(fault.Invalid, "use", rec.Name+" kind", fmt.Sprintf("%q is none: %s, %s, %s, %s or %s", rec.Kind, gridftp.Kind, KindPosix, s3.Kind, sftp.Kind, http.Kind))
 }
 
 // optionSync of a posix record: "off" leaves it to the kernel when files reach
@@ -154,6 +160,8 @@ func (o *Opener) Resolve(_ context.Context, endpoint string) (endpoints.Record, 
 		return rec, checkPosix(rec)
 	case s3.Kind:
 		return o.bucket(authority)
+	case "https", "http", "davs", "dav":
+		return webServer(scheme, authority)
 	case string(wire.GSIFTP), string(wire.FTP), string(wire.SSHFTP), sftp.Kind:
 		rec := endpoints.Record{Kind: gridftp.Kind, Scheme: scheme}
 		if scheme == sftp.Kind {

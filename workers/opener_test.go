@@ -51,7 +51,7 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: %+v, %v", endpoint, got, err)
 		}
 	}
-	for endpoint, kind := range map[string]fault.Kind{"nobody#here": fault.NotFound, "http://a:80": fault.Invalid, "file://": fault.Invalid, "gsiftp://": fault.Invalid} {
+	for endpoint, kind := range map[string]fault.Kind{"nobody#here": fault.NotFound, "gopher://a:70": fault.Invalid, "file://": fault.Invalid, "gsiftp://": fault.Invalid} {
 		if _, err := o.Resolve(t.Context(), endpoint); !fault.Is(err, kind) {
 			t.Errorf("%s: %v, want %s", endpoint, err, kind)
 		}
@@ -229,7 +229,7 @@ func TestCheckRecord(t *testing.T) {
 		"a site":                 {Name: "a", Kind: "posix", Root: "/data"},
 		"a root":                 {Name: "a", Kind: "posix", Site: "h"},
 		"neither servers":        {Name: "a", Kind: "posix", Site: "h", Root: "/data", Servers: []string{"h"}},
-		"the options are sparse":  {Name: "a", Kind: "posix", Site: "h", Root: "/data", Options: map[string]string{"sync": "perhaps"}},
+		"the options are sparse": {Name: "a", Kind: "posix", Site: "h", Root: "/data", Options: map[string]string{"sync": "perhaps"}},
 		"at least one server":    {Name: "a", Kind: "gridftp"},
 		`"tape" is none`:         {Name: "a", Kind: "tape"},
 	} {

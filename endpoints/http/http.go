@@ -61,8 +61,7 @@ const Kind = "http"
 // nor a certificate it is nobody.
 type Identity struct {
 	Owner       string           // whose connections these are
-	User        string           // with Password; where the record names none
-	Password    string           // HTTP Basic (RFC 7617)
+	Password    string           // HTTP Basic (RFC 7617), of the record's user
 	Token       string           // bearer token (RFC 6750)
 	Certificate *tls.Certificate // of the client
 	Fingerprint string           // tells the credential from others; no secret
@@ -166,9 +165,6 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	if id.secret() && o.base.Scheme == schemeHTTP && !o.insecure {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: "log in to", Path: name,
 			Err: errors.New("over plain http, everybody on the way could read the password or token"), Hint: "use https, or set options." + optionInsecure + ": on"}
-	}
-	if o.user == "" {
-		o.user = id.User
 	}
 	c, err := d.client(o, id)
 	if err != nil {

@@ -52,6 +52,9 @@ func (s *Storage) members(ctx context.Context, p string, each func(endpoints.Ent
 	if s.opts.webdav == off {
 		return errNoListing
 	}
+	if s.shown(p) != p {
+		return refusal{"a URL with a query is that of one file", ""}
+	}
 	dir := s.url(p, true).Path
 	err := s.propfind(ctx, p, true, "1", func(m member) error {
 		name, inside := strings.CutPrefix(m.path, dir)

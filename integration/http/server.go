@@ -175,12 +175,12 @@ func (s *Server) start(t testing.TB, path string, env, conf []string, args ...st
 
 // Identity is the server's user.
 func (s *Server) Identity() driver.Identity {
-	return driver.Identity{Owner: "ada", User: s.User, Password: s.Password, Fingerprint: s.Password[:8]}
+	return driver.Identity{Owner: "ada", Password: s.Password, Fingerprint: s.Password[:8]}
 }
 
 // Record is the endpoint of a part of the server.
 func (s *Server) Record(root string) endpoints.Record {
-	return endpoints.Record{Name: "lab#web", Kind: driver.Kind, Scheme: "http", Servers: []string{s.Addr}, Root: root, Options: map[string]string{"insecure": "on"}}
+	return endpoints.Record{Name: "lab#web", Kind: driver.Kind, Scheme: "http", Servers: []string{s.Addr}, Root: root, User: s.User, Options: map[string]string{"insecure": "on"}}
 }
 
 func must(t testing.TB, err error) {
