@@ -9,6 +9,8 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 # As in integration/harness/build.go.
 TEMPORAL_CLI := v1.5.1
 VERSITYGW := v1.8.0
+# Debian's is years old; only benchmarks compare with it.
+RCLONE := v1.75.1
 
 # Real peers share two cores with their tests, and most tests wait most of the
 # time: for heartbeats to be missed, for proxies to end.
@@ -43,12 +45,16 @@ check:
 # integration/bench/sets_test.go what the sets are.
 SET := quick
 ROUNDS := 5
-BENCH = GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 24h -run TestPeers ./integration/bench \
+BENCH = PATH="$(CACHE)/rclone-$(RCLONE):$$PATH" GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 24h -run TestPeers ./integration/bench \
 	$(if $(CLASSES),-classes "$(CLASSES)") -rounds $(ROUNDS) $(if $(PEERS),-peers "$(PEERS)") $(if $(VERIFY),-verify $(VERIFY)) \
 	$(if $(PATIENCE),-patience $(PATIENCE)) $(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
 
 bench: tools build
-	@./integration/debian.sh "$(CACHE)" rsync rclone
+	@./integration/debian.sh "$(CACHE)" rsync awscli
+	@test -x "$(CACHE)/rclone-$(RCLONE)/rclone" || { \
+		echo "Installing rclone, once. It takes some minutes."; \
+		mkdir -p "$(CACHE)/rclone-$(RCLONE)" && \
+		GOFLAGS= GOBIN="$(CACHE)/rclone-$(RCLONE)" go install github.com/rclone/rclone@$(RCLONE); }
 	@$(BENCH) -set $(SET)
 
 # The same over a distance: round trip, Mb/s towards each host, lost packets.

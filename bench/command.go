@@ -22,11 +22,14 @@ const (
 	rsync   = "rsync"
 	rclone  = "rclone"
 	cp      = "cp"
+	aws     = "aws"
 
 	// nullCopy is integration/bench/nullcopy.
 	nullCopy = "nullcopy"
 	// shell runs a get that is piped into a put: how a person relays.
 	shell = "sh"
+	// sftp is told what to do by a file.
+	sftp = "sftp"
 )
 
 // A Job is what all contenders do: copy a directory to one that does not exist
@@ -58,6 +61,8 @@ func (c Contender) Command(j Job) ([]string, error) {
 		return nil, errors.New("its flags make no difference to one file")
 	case c.Own():
 		return c.own(j), nil
+	case c.For != "" && !slices.ContainsFunc(slices.Concat(j.Source, j.Destination), func(l transfer.Location) bool { return place(l).speaks(c.For) }):
+		return nil, fmt.Errorf("its flags are about %s", c.For)
 	case j.Verify && !c.verifies():
 		return nil, errors.New("it does not compare checksums of what has been written")
 	}
@@ -75,27 +80,40 @@ func (c Contender) verifies() bool {
 	return slices.Contains([]string{Own, urlCopy, nullCopy, rclone}, c.Program)
 }
 
-// Lists says that the contender is given the names of all files, and finds the
-// directories made. Globus-url-copy that verifies asks for checksums of the
+// Lists says that the contender takes what it is to do from the file Job.List.
+func (c Contender) Lists(j Job) bool { return c.Program == sftp || c.Prepared(j) }
+
+// Prepared says that the contender is given the names of all files, and finds
+// the directories made. Globus-url-copy that verifies asks for checksums of the
 // directories that it meets, too, which servers refuse: it can verify only what
 // is listed. That saves it a walk, which gridferry's time has in it.
-func (c Contender) Lists(j Job) bool { return c.Program == urlCopy && j.Verify && j.File == "" }
+func (c Contender) Prepared(j Job) bool { return c.Program == urlCopy && j.Verify && j.File == "" }
 
-// WriteList writes the list that Job.List is to name: a pair of URLs for each
-// file, given by their names below the job's directories.
+// WriteList writes what Job.List is to name: for sftp the one thing that it is
+// to do, for others a pair of URLs for each file, given by their names below the
+// job's directories.
 func (c Contender) WriteList(w io.Writer, j Job, files iter.Seq[string]) error {
 	buf := bufio.NewWriter(w)
 	for src, dst := range j.sites() {
 		if c.between(src, dst, j) == nil {
 			continue
 		}
+		// An error stays with the buffer until it is flushed.
+		if c.Program == sftp {
+			fmt.Fprintln(buf, map[bool]string{true: "put", false: "get"}[src.local], "-r", quote(src.remote(j.File)), quote(dst.remote(j.File)))
+			break
+		}
 		for name := range files {
-			// An error stays with the buffer until it is flushed.
 			fmt.Fprintln(buf, src.url(name), dst.url(name))
 		}
 		break
 	}
 	return buf.Flush()
+}
+
+// quote writes a word as sftp reads it.
+func quote(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
 // sites are the ways to name both ends, the preferred one first.
@@ -144,18 +162,31 @@ func below(dir transfer.Location, file string) string {
 
 // between returns nil where the program cannot do it.
 func (c Contender) between(src, dst site, j Job) []string {
-	ssh := (src.local || src.scheme == "sshftp") && (dst.local || dst.scheme == "sshftp")
+	ssh := (src.local || src.speaks(overSSH)) && (dst.local || dst.speaks(overSSH))
+	store := src.local && dst.speaks(objectStore) || src.speaks(objectStore) && dst.local
 	switch {
-	case c.Program == urlCopy && src.scheme != "" && dst.scheme != "":
+	case c.Program == urlCopy && src.globus() && dst.globus():
 		return c.urlCopy(src, dst, j)
 	case c.Program == nullCopy && src.scheme == "gsiftp" && dst.scheme == "gsiftp":
 		return c.nullCopy(src, dst, j)
-	case c.Program == shell && src.scheme != "" && dst.scheme != "" && j.File != "":
+	case c.Program == shell && src.globus() && dst.globus() && j.File != "":
 		return c.pipe(src, dst, j)
 	case c.Program == cp && src.local && dst.local && !j.Encrypt:
 		return append(append([]string{"-rT"}, c.Flags...), src.join(j.File), dst.join(j.File))
+	case c.Program == aws && store && !j.Encrypt:
+		args := append([]string{"s3", "cp", "--only-show-errors"}, c.Flags...)
+		if j.File == "" {
+			args = append(args, "--recursive")
+		}
+		return append(args, src.aws(j.File), dst.aws(j.File))
+	case c.Program == rclone && store && !j.Encrypt:
+		return c.rclone(src, dst, j)
 	case !ssh || j.Encrypt && src.local && dst.local:
 		return nil
+	case c.Program == sftp && src.local != dst.local:
+		far, _ := remote(src, dst)
+		args := append([]string{"-q", "-o", "BatchMode=yes", "-b", j.List}, c.Flags...)
+		return append(args, "-P", far.port, far.login())
 	case c.Program == scp:
 		// Without the progress, and asking nobody for a password.
 		return append(append([]string{"-q", "-B", "-r"}, c.Flags...), src.scp(j.File), dst.scp(j.File))
@@ -166,17 +197,21 @@ func (c Contender) between(src, dst site, j Job) []string {
 		}
 		return append(args, src.rsync(j.File), dst.rsync(j.File))
 	case c.Program == rclone:
-		verb := "copy"
-		if j.File != "" {
-			verb = "copyto"
-		}
-		args := append([]string{verb}, c.Flags...)
-		if !j.Verify {
-			args = append(args, "--ignore-checksum")
-		}
-		return append(args, src.rclone(j.File), dst.rclone(j.File))
+		return c.rclone(src, dst, j)
 	}
 	return nil
+}
+
+func (c Contender) rclone(src, dst site, j Job) []string {
+	verb := "copy"
+	if j.File != "" {
+		verb = "copyto"
+	}
+	args := append([]string{verb}, c.Flags...)
+	if !j.Verify {
+		args = append(args, "--ignore-checksum")
+	}
+	return append(args, src.rclone(j.File), dst.rclone(j.File))
 }
 
 func (c Contender) urlCopy(src, dst site, j Job) []string {
@@ -235,6 +270,28 @@ func remote(src, dst site) (site, bool) {
 	return site{}, false
 }
 
+// What peers speak beside GridFTP, as people call it.
+const (
+	objectStore = "object stores"
+	overSSH     = "ssh"
+)
+
+// speaks says that the site is reached in such a way.
+func (s site) speaks(way string) bool {
+	switch way {
+	case objectStore:
+		return s.scheme == "s3"
+	case overSSH:
+		return s.scheme == "sshftp" || s.scheme == "sftp"
+	}
+	return false
+}
+
+// globus says that globus-url-copy can reach the site.
+func (s site) globus() bool {
+	return slices.Contains([]string{"gsiftp", "ftp", "sshftp", "file"}, s.scheme)
+}
+
 // A site is a location as peers name it.
 type site struct {
 	scheme           string // empty for endpoints by name, which peers do not know
@@ -283,6 +340,22 @@ func (s site) login() string {
 	return s.host
 }
 
+// remote is the path as it is where the site is: what is relative to the login
+// directory has no slash before it.
+func (s site) remote(file string) string { return strings.TrimPrefix(s.join(file), "~/") }
+
+// aws names an object, or with a slash all of them below it.
+func (s site) aws(file string) string {
+	name := s.join(file)
+	if file == "" {
+		name += "/"
+	}
+	if s.local {
+		return name
+	}
+	return "s3://" + s.host + name
+}
+
 func (s site) ssh() string { return "ssh -o BatchMode=yes -p " + s.port }
 
 // rsync takes a directory's name with a slash for what is in it.
@@ -302,10 +375,14 @@ func (s site) rsync(file string) string {
 }
 
 // rclone gets ssh itself to log in, so that all use the same keys. Versions
-// before 1.62 do not know that option, and log in with the agent's.
+// before 1.62 do not know that option, and log in with the agent's. Of which
+// service a bucket is, the environment says (RCLONE_S3_ENDPOINT and so on).
 func (s site) rclone(file string) string {
 	if s.local {
 		return s.join(file)
+	}
+	if s.speaks(objectStore) {
+		return ":s3:" + s.host + s.join(file)
 	}
 	user := ""
 	if s.user != "" {

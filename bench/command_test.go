@@ -75,6 +75,16 @@ func TestCommand(t *testing.T) {
 		{"rclone", "rclone", []string{"file:///s"}, []string{"sshftp://ada@b:2222/d"}, bench.Job{},
 			`copy --ignore-checksum /s :sftp,host="b",port=2222,user=ada,ssh="ssh -o BatchMode=yes -p 2222 ada@b":/d`},
 		{"rclone and one file", "rclone", []string{"file:///s"}, []string{"file:///d"}, bench.Job{File: "f", Verify: true}, "copyto /s/f /d/f"},
+		{"rclone to a store", "rclone-s3-64", []string{"file://h/x", "file:///s"}, []string{"lab#store:/d", "s3://bkt/d"}, bench.Job{},
+			"copy --transfers 64 --checkers 64 --s3-disable-checksum --ignore-checksum /s :s3:bkt/d"},
+		{"rclone's flags for stores", "rclone-s3-4x8", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{}, "!flags are about object stores"},
+		{"aws puts a tree", "aws", []string{"file:///s"}, []string{"s3://bkt/d"}, bench.Job{}, "s3 cp --only-show-errors --recursive /s/ s3://bkt/d/"},
+		{"aws gets a file", "aws-32", []string{"s3://bkt/s"}, []string{"file:///d"}, bench.Job{File: "f"},
+			"s3 cp --only-show-errors --profile gridferry-bench-32 s3://bkt/s/f /d/f"},
+		{"aws has no ssh", "aws", []string{"file:///s"}, []string{"sshftp://b/d"}, bench.Job{}, "!aws cannot copy"},
+		{"globus has no stores", "guc", []string{"file:///s"}, []string{"s3://bkt/d"}, bench.Job{}, "!globus-url-copy cannot copy"},
+		{"sftp", "sftp-R256-B256k", []string{"file:///s"}, []string{"sshftp://ada@b:2222/d"}, bench.Job{List: "/tmp/l"},
+			"-q -o BatchMode=yes -b /tmp/l -R 256 -B 261120 -P 2222 ada@b"},
 		{"the null client", "null-2", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Encrypt: true, NoDCAU: true},
 			"-pairs 2 -encrypt -nodcau gsiftp://a/s/ gsiftp://b/d/"},
 		{"the null client verifies", "null", []string{"gsiftp://a/s"}, []string{"gsiftp://b/d"}, bench.Job{Verify: true, File: "f"},
@@ -111,7 +121,7 @@ func TestCommand(t *testing.T) {
 func TestList(t *testing.T) {
 	j := bench.Job{Source: locations(t, "lab#dtn:/s", "gsiftp://a/s"), Destination: locations(t, "gsiftp://b/d"), Verify: true}
 	guc := peer(t, "guc")
-	if !guc.Lists(j) || peer(t, "null").Lists(j) || guc.Lists(bench.Job{Verify: true, File: "f"}) || guc.Lists(bench.Job{}) {
+	if !guc.Lists(j) || !guc.Prepared(j) || peer(t, "sftp").Prepared(j) || peer(t, "null").Lists(j) || guc.Lists(bench.Job{Verify: true, File: "f"}) || guc.Lists(bench.Job{}) {
 		t.Error("globus-url-copy alone takes a list, of several files that are verified")
 	}
 	var list strings.Builder
@@ -120,6 +130,16 @@ func TestList(t *testing.T) {
 	}
 	if want := "gsiftp://a/s/d0/f0 gsiftp://b/d/d0/f0\ngsiftp://a/s/d1/f%201 gsiftp://b/d/d1/f%201\n"; list.String() != want {
 		t.Errorf("%q, want %q", list.String(), want)
+	}
+	for _, c := range []struct{ src, dst, file, want string }{
+		{"file:///s", "sshftp://b/~/d", "", "put -r \"/s\" \"d\"\n"},
+		{"sshftp://b/s", "file:///d", `a "\`, `get -r "/s/a \"\\" "/d/a \"\\"` + "\n"},
+	} {
+		list.Reset()
+		one := bench.Job{Source: locations(t, c.src), Destination: locations(t, c.dst), File: c.file}
+		if err := peer(t, "sftp").WriteList(&list, one, nil); err != nil || list.String() != c.want {
+			t.Errorf("%q, want %q, %v", list.String(), c.want, err)
+		}
 	}
 	if err := guc.WriteList(brokenWriter{}, j, slices.Values([]string{"f"})); err == nil {
 		t.Error("a list that could not be written")

@@ -16,6 +16,9 @@ type Contender struct {
 	// Many says that the flags are about several files: with one they are the
 	// same as another contender.
 	Many bool `json:"many,omitempty"`
+	// For is what the flags are about, "object stores" or "ssh": for anything
+	// else they are the same as another contender.
+	For string `json:"for,omitempty"`
 	// Null says that it is no peer that anybody would use, but the least that
 	// does the work: a yardstick, and never the best of the peers.
 	Null bool `json:"null,omitempty"`
@@ -63,6 +66,14 @@ func Peers() []Contender {
 		{Name: "rsync-whole", Program: rsync, Flags: flags("--whole-file --inplace")},
 		{Name: "rclone", Program: rclone},
 		{Name: "rclone-16", Program: rclone, Flags: flags("--transfers 16 --checkers 16"), Many: true},
+		{Name: "rclone-s3-4x8", Program: rclone, Flags: flags("--transfers 4 --s3-upload-concurrency 8 --s3-chunk-size 16M --s3-disable-checksum --multi-thread-streams 8"), For: objectStore},
+		{Name: "rclone-s3-16x4", Program: rclone, Flags: flags("--transfers 16 --checkers 16 --s3-upload-concurrency 4 --s3-chunk-size 16M --s3-disable-checksum --multi-thread-streams 4"), For: objectStore, Many: true},
+		{Name: "rclone-s3-64", Program: rclone, Flags: flags("--transfers 64 --checkers 64 --s3-disable-checksum"), For: objectStore, Many: true},
+		{Name: "aws", Program: aws},
+		{Name: "aws-32", Program: aws, Flags: flags("--profile gridferry-bench-32")},
+		{Name: "aws-64x64M", Program: aws, Flags: flags("--profile gridferry-bench-64x64M")},
+		{Name: "sftp", Program: sftp},
+		{Name: "sftp-R256-B256k", Program: sftp, Flags: flags("-R 256 -B 261120")},
 		{Name: "cp", Program: cp},
 		{Name: "null", Program: nullCopy, Null: true},
 		{Name: "null-2", Program: nullCopy, Flags: flags("-pairs 2"), Many: true, Null: true},

@@ -44,7 +44,7 @@ func (s *session) benchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench [flags] SOURCE DESTINATION",
-		Short: "Compare gridferry with globus-url-copy, scp, rsync and rclone",
+		Short: "Compare gridferry with globus-url-copy, scp, sftp, rsync, rclone and aws",
 		Long: `Copy the same files with gridferry and with its peers, between the same
 directories, and compare their times. A class such as 1000x16KiB is that many
 files of that size; 100x1B/each are copied by 100 commands, one after another.
@@ -64,7 +64,11 @@ Peers take the environment's credentials (X509_USER_PROXY and so on), and the
 worker its own. Both ends' data channels are as their defaults have it:
 authenticated where GSI is used, and in the clear unless --encrypt. Peers that
 are not on the PATH, or cannot copy between such places, are named and left out:
---source-as and --destination-as give the directories further names.`,
+--source-as and --destination-as give the directories further names. Which store
+the bucket of an s3://BUCKET/path is in, rclone learns from RCLONE_S3_PROVIDER,
+RCLONE_S3_ENDPOINT and so on, and aws from its own configuration, whose profiles
+gridferry-bench-32 and gridferry-bench-64x64M are to have 32 and 64 for
+s3.max_concurrent_requests, and the latter 64MB for s3.multipart_chunksize.`,
 		Example: `  gridferry bench gsiftp://a/dir/ gsiftp://b/dir/ --source-dir /srv/a/dir --class 1000x16KiB --class 4x256MiB
 
   # who takes part, and what it would do

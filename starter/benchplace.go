@@ -109,9 +109,14 @@ func (e *benchEnd) make(ctx context.Context, name string) error {
 		if e.here() {
 			return nil
 		}
-		svc, err := e.s.service(ctx)
+		// A file, because object stores have no empty directories.
+		err := os.WriteFile(e.local(name, probe), nil, 0o644)
+		var svc transfer.Service
 		if err == nil {
-			_, err = svc.Stat(ctx, e.place(name))
+			svc, err = e.s.service(ctx)
+		}
+		if err == nil {
+			_, err = svc.Stat(ctx, e.place(name, probe))
 		}
 		if fault.Is(err, fault.NotFound) {
 			err = invalid("source-dir", fmt.Sprintf("%s is not what %s names: what is made here is not there", e.dir, e), "")
@@ -136,6 +141,9 @@ func (e *benchEnd) make(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// probe is a file that is looked for under the source's other name.
+const probe = "probe"
 
 // mkdir makes a directory as whoever serves the end, so that copies can be
 // written there.

@@ -80,12 +80,10 @@ type contest struct {
 	verify bool
 	result bench.Result
 	out    map[string]bool // who failed, or was too slow
-	list   string          // the file with the names of all files, once somebody needs it
 }
 
 func (m *contest) run(ctx context.Context) error {
 	m.result = bench.Result{Class: m.class, Verify: m.verify}
-	defer m.removeList()
 	for round := -m.warmup; round < m.rounds; round++ {
 		r := bench.Round{Round: round, Before: loadAverage()}
 		start, busy := m.Now(), busyTime()
@@ -198,13 +196,7 @@ func roundName(round, rounds int) string {
 // failure is in the sample; an error ends the benchmark.
 func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sample, limit time.Duration) error {
 	dirs := []string{outName}
-	lists := c.Lists(m.job(m.class, 0, m.verify))
-	if lists {
-		if err := m.writeList(c); err != nil {
-			return fmt.Errorf("list the files for %s: %w", c.Name, err)
-		}
-	}
-	if m.class.Single() || lists {
+	if m.class.Single() || c.Prepared(m.job(m.class, 0, m.verify)) {
 		dirs = append(dirs, outName+"/"+m.class.Dir())
 		for _, dir := range m.class.Dirs() {
 			dirs = append(dirs, outName+"/"+m.class.Dir()+"/"+dir)
@@ -301,7 +293,15 @@ func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sa
 // command runs a contender's program once.
 func (m *contest) command(ctx context.Context, c bench.Contender, i int) (usage, error) {
 	job := m.job(m.class, i, m.verify)
-	job.List = m.list
+	if c.Lists(job) {
+		list, err := writeList(c, job, m.class)
+		if err != nil {
+			return usage{}, err
+		}
+		// It is a temporary file: one that stays does no harm.
+		defer os.Remove(list)
+		job.List = list
+	}
 	args, err := c.Command(job)
 	if err != nil {
 		return usage{}, err
@@ -317,25 +317,14 @@ func (m *contest) command(ctx context.Context, c bench.Contender, i int) (usage,
 	return used, err
 }
 
-// writeList writes the names of all files, if that has not been done yet: it is
-// the same for all that take one.
-func (m *contest) writeList(c bench.Contender) error {
-	if m.list != "" {
-		return nil
-	}
+// writeList writes a file for a contender that takes one, before its time
+// begins.
+func writeList(c bench.Contender, job bench.Job, class bench.Class) (name string, err error) {
 	file, err := os.CreateTemp("", "gridferry-bench-list-")
 	if err != nil {
-		return err
+		return "", err
 	}
-	m.list = file.Name()
-	return errors.Join(c.WriteList(file, m.job(m.class, 0, m.verify), m.class.Names()), file.Close())
-}
-
-func (m *contest) removeList() {
-	if m.list != "" {
-		// It is a temporary file: one that stays does no harm.
-		_ = os.Remove(m.list)
-	}
+	return file.Name(), errors.Join(c.WriteList(file, job, class.Names()), file.Close())
 }
 
 // costs are the CPU times of the processes whose ids were given.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,7 +26,7 @@ import (
 // The flags of `make bench` and `make bench-wan`.
 var (
 	set      = flag.String("set", "", "run a set of comparisons, and print their figures")
-	classes  = flag.String("classes", "", "run a comparison of these classes in place of a set")
+	classes  = flag.String("classes", "", "run a comparison of these classes, in place of the set's own")
 	peers    = flag.String("peers", "", "who takes part, in place of the set's own")
 	rounds   = flag.String("rounds", "5", "how often")
 	verify   = flag.String("verify", "", "whether checksums are compared, in place of the set's own: on, off or both")
@@ -53,7 +54,7 @@ func TestPeers(t *testing.T) {
 		network = wan.New(t, wan.Options{RTT: *distance, Rate: int64(*rate * 1e6 / 8), Loss: *loss})
 		remarks = []string{"--remark", fmt.Sprintf("Source, destination and client each have a network namespace: %s.", network.Options), "--remark", wan.Kernel()}
 	}
-	s := newSite(t, *dir, network)
+	s := newSite(t, *dir, network, slices.ContainsFunc(list, func(c comparison) bool { return c.route.stores() }))
 	for _, c := range list {
 		if *peers != "" {
 			c.peers = *peers
@@ -105,7 +106,7 @@ func keep(t *testing.T, name, text string) {
 // that was made is gone, and that the report holds what was measured. What it
 // measures is of no interest.
 func TestComparison(t *testing.T) {
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	mark(t, s.src.Path("mine"))
 	mark(t, s.dst.Path("mine"))
 	svg := filepath.Join(t.TempDir(), "rates.svg")
@@ -165,7 +166,7 @@ func sane(t *testing.T, res bench.Result, want []string) {
 // Bytes go through the worker in three ways, each beside the program that
 // people use for it.
 func TestRelays(t *testing.T) {
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	for _, c := range sets()["relay"] {
 		t.Run(c.name, func(t *testing.T) {
 			c.classes, c.patience, c.peers = "1x1MiB", 0, strings.Replace(c.peers, "*", "", 1)
@@ -177,9 +178,34 @@ func TestRelays(t *testing.T) {
 	onlyMarked(t, s.dst.Root)
 }
 
+// An object store and an SSH server, each beside the clients that people use.
+func TestStores(t *testing.T) {
+	s := newSite(t, "", nil, true)
+	for _, c := range sets()["stores"] {
+		t.Run(c.name, func(t *testing.T) {
+			c.classes, c.patience = "3x1KiB", 0
+			want := []string{"gridferry", "scp", "sftp"}
+			if c.peers = "scp,sftp"; c.route != toSSH {
+				c.peers, want = "rclone", []string{"gridferry", "rclone"}
+				if _, err := exec.LookPath("rclone"); err != nil {
+					t.Skip("needs rclone")
+				}
+			}
+			r := decode(t, s.compare(t, c.route, append(c.flags(), "--rounds", "2", "--warmup", "1", "--json")...))
+			sane(t, r.Results[0], want)
+		})
+	}
+	onlyMarked(t, s.src.Root)
+	onlyMarked(t, s.dst.Root)
+	// The server keeps something of its own there.
+	if left, err := filepath.Glob(filepath.Join(s.store.bucket, "gridferry-*")); err != nil || len(left) > 0 {
+		t.Errorf("%s is left, %v", left, err)
+	}
+}
+
 // Globus-url-copy can verify a tree that has directories in it.
 func TestVerifiedTree(t *testing.T) {
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	r := decode(t, s.compare(t, thirdParty, "--class", "1001x1B", "--rounds", "2", "--warmup", "0", "--verify", "on", "--peers", "guc-fast-pp,scp", "--json"))
 	sane(t, r.Results[0], []string{"gridferry", "guc-fast-pp"})
 	if len(r.LeftOut) != 1 || r.LeftOut[0].Name != "scp" || !strings.Contains(r.LeftOut[0].Reason, "checksums") {
@@ -190,7 +216,7 @@ func TestVerifiedTree(t *testing.T) {
 // The same over a distance; what it measures is of no interest here, either.
 func TestFarAway(t *testing.T) {
 	network := wan.New(t, wan.Options{RTT: 20 * time.Millisecond, Rate: 100 << 20})
-	s := newSite(t, "", network)
+	s := newSite(t, "", network, false)
 	c := comparison{classes: "20x1KiB", peers: "guc-fast-pp-cc4,null,gridferry-classic"}
 	r := decode(t, s.compare(t, c.route, append(c.flags(), "--rounds", "2", "--json", "--remark", wan.Kernel())...))
 	sane(t, r.Results[0], []string{"gridferry", "gridferry-classic", "guc-fast-pp-cc4", "null"})
@@ -201,7 +227,7 @@ func TestFarAway(t *testing.T) {
 
 // A peer that is slow beyond patience is named, and no time is spent on it.
 func TestPatience(t *testing.T) {
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "scp"), []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
 		t.Fatal(err)
@@ -216,7 +242,7 @@ func TestPatience(t *testing.T) {
 
 // A peer that fails is named with its words, and the rest goes on.
 func TestPeerThatFails(t *testing.T) {
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	bin := t.TempDir()
 	script := "#!/bin/sh\necho the disk is on fire >&2\nexit 7\n"
 	if err := os.WriteFile(filepath.Join(bin, "scp"), []byte(script), 0o700); err != nil {
@@ -248,7 +274,7 @@ func TestPeerThatFails(t *testing.T) {
 // An interrupted comparison removes what it made, and shows what it has.
 func TestInterrupted(t *testing.T) {
 	laterRound := regexp.MustCompile(`round ([2-9]|\d{2,}) of`)
-	s := newSite(t, "", nil)
+	s := newSite(t, "", nil, false)
 	mark(t, s.src.Path("mine"))
 	command := harness.Start(t, harness.Command{
 		Path: harness.Binary(t, "gridferry"), Env: s.env,

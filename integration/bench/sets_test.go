@@ -13,7 +13,13 @@ const (
 	relayed                 // from one server to the other, through the worker
 	put                     // from the worker's own files to a server
 	local                   // from the worker's own files to its own files
+	toStore                 // from the worker's own files to an object store
+	fromStore               // and back
+	toSSH                   // from the worker's own files to an SSH server, by SFTP
 )
+
+// stores says that there must be more than GridFTP servers.
+func (r route) stores() bool { return r == toStore || r == fromStore || r == toSSH }
 
 // A comparison is one run of the command.
 type comparison struct {
@@ -29,16 +35,23 @@ type comparison struct {
 // everybody is the grid, with yardsticks and variants.
 const everybody = "all,null*,gridferry-classic"
 
-// usualPatience leaves out, after the warm-up, whom rounds are not to be spent on:
-// it would take a default globus-url-copy minutes to copy 20,000 files.
+// few are one of each kind, of the grid the two that were best most often and
+// the two that people start from: a report names those that were not asked.
+const few = "guc,guc-fast,guc-fast-p4,guc-fast-pp,guc-fast-pp-cc2,scp,rsync,rclone-16,null,gridferry-classic"
+
+// usualPatience stops, in the warm-up, whom rounds are not to be spent on: it
+// would take a default globus-url-copy minutes to copy 20,000 files.
 const usualPatience = 2.5
+
+// storeClasses are what object stores and SSH servers are measured with.
+const storeClasses = "5000x16KiB 100x10MiB 2x2GiB"
 
 // sets are what `make bench SET=...` can run. Their sizes are those that
 // gridferry's claims are about.
 func sets() map[string][]comparison {
 	return map[string][]comparison{
-		// A look, in minutes.
-		"quick": {{name: "quick", classes: "1000x1KiB 50x1MiB 20x10MiB 1x256MiB", peers: everybody}},
+		// A look, in minutes, at a part of the grid.
+		"quick": {{name: "quick", classes: "1000x1KiB 50x1MiB 20x10MiB 1x256MiB", peers: few}},
 
 		// Between two servers.
 		"small":  {{name: "small", classes: "20000x1KiB", peers: everybody, verify: "both", patience: usualPatience}},
@@ -57,19 +70,31 @@ func sets() map[string][]comparison {
 			{name: "relay-put", route: put, classes: "1x1GiB 100x10MiB", peers: "guc*", patience: usualPatience},
 		},
 
+		// Other storage than GridFTP servers.
+		"stores": {
+			{name: "stores-put", route: toStore, classes: storeClasses, peers: "rclone*,aws*", patience: usualPatience},
+			{name: "stores-get", route: fromStore, classes: storeClasses, peers: "rclone*,aws*", patience: usualPatience},
+			{name: "stores-ssh", route: toSSH, classes: storeClasses, peers: "scp,sftp*,rclone,rclone-16,rsync*", patience: usualPatience},
+		},
+
 		// For `make bench-wan`.
 		"wan":       {{name: "wan", classes: "2000x1KiB 200x1MiB 4x256MiB", peers: "guc-fast,guc-fast-*,null*,gridferry-classic", patience: 10}},
 		"wan-small": {{name: "wan-small", classes: "2000x1KiB", peers: "guc-fast-pp*,null*,gridferry-classic", patience: 40}},
 	}
 }
 
-// chosen are the comparisons of a set, or, where there are classes, one of
-// them between two servers.
+// chosen are the comparisons of a set, with these classes if there are any;
+// without a set of its own, everybody between two servers.
 func chosen(set, classes string) ([]comparison, error) {
-	if classes != "" {
+	if classes != "" && (set == "" || set == "quick") {
 		return []comparison{{name: "bench", classes: classes, peers: everybody}}, nil
 	}
 	found, ok := sets()[set]
+	for i := range found {
+		if classes != "" {
+			found[i].classes = classes
+		}
+	}
 	if !ok {
 		var names []string
 		for name := range sets() {

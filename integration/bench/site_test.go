@@ -27,14 +27,15 @@ type site struct {
 	env      []string // of the command and, through it, of the peers
 	flags    []string // of the command, that say what there is
 	sshd     *globus.SSHServer
+	store    *store // if there is one
 }
 
 // host is what the worker's own files are called.
 const host = "bench"
 
 // newSite keeps the trees below dir, or below a temporary directory. With a
-// network the servers are hosts of it.
-func newSite(t *testing.T, dir string, network *wan.Network) *site {
+// network the servers are hosts of it; with stores there is an object store, too.
+func newSite(t *testing.T, dir string, network *wan.Network, stores bool) *site {
 	t.Helper()
 	for _, peer := range []string{"globus-url-copy", "ssh"} { // which brings scp
 		harness.Need(t, peer)
@@ -70,7 +71,6 @@ func newSite(t *testing.T, dir string, network *wan.Network) *site {
 	s.src, s.dst = server("source"), server("destination")
 	proxy := ca.ProxyFile(ca.Proxy(ca.User("Ada")))
 	temporal := harness.NewTemporal(t, harness.TemporalOptions{})
-	worker := startWorker(t, temporal, ca, proxy, s.src.Root, s.dst.Root)
 
 	path := programs(t)
 	servers := []*harness.Process{s.src.Process, s.dst.Process}
@@ -83,6 +83,15 @@ func newSite(t *testing.T, dir string, network *wan.Network) *site {
 		path = clients(t, s.sshd) + ":" + path
 		env = append(env, "SSH_AUTH_SOCK="+agent(t, s.sshd))
 	}
+	conf := ""
+	if stores {
+		s.store = newStore(t, dir)
+		servers = append(servers, s.store.Process)
+		path = s.store.clients(t) + ":" + path
+		env = append(env, s.store.env(t)...)
+		conf = s.store.conf(t, s.sshd)
+	}
+	worker := startWorker(t, temporal, ca, proxy, conf, s.src.Root, s.dst.Root)
 	s.env = globus.ClientEnv(ca, proxy, append(env, "PATH="+path+":"+os.Getenv("PATH"))...)
 	for _, p := range servers {
 		s.flags = append(s.flags, "--server-pid", strconv.Itoa(p.PID()))
@@ -101,10 +110,11 @@ func programs(t *testing.T) string {
 	return dir
 }
 
-func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy string, roots ...string) *harness.Process {
+// startWorker takes more lines of configuration.
+func startWorker(t *testing.T, temporal *harness.Temporal, ca *gsitest.CA, proxy, more string, roots ...string) *harness.Process {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "gridferryd.yaml")
-	text := fmt.Appendf(nil, "roles: [control, data, site]\nsite: %s\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%q, %q]}\n", host, t.TempDir(), ca.Dir, roots[0], roots[1])
+	text := fmt.Appendf(nil, "roles: [control, data, site]\nsite: %s\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%q, %q]}\n%s", host, t.TempDir(), ca.Dir, roots[0], roots[1], more)
 	if err := os.WriteFile(conf, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +144,7 @@ func clients(t *testing.T, sshd *globus.SSHServer) string {
 		}
 	}
 	write(conf, fmt.Sprintf("IdentityFile %s\nIdentitiesOnly yes\nUserKnownHostsFile %s\n", sshd.KeyFile(), sshd.KnownHosts()))
-	for _, name := range []string{"ssh", "scp"} {
+	for _, name := range []string{"ssh", "scp", "sftp"} {
 		if path, err := exec.LookPath(name); err == nil {
 			write(filepath.Join(dir, name), fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", path, conf))
 		}
@@ -181,6 +191,8 @@ func (s *site) args(r route, flags ...string) []string {
 		src, dst = own(s.src.Root), own(s.dst.Root)
 	case put:
 		src = own(s.src.Root)
+	case toStore, fromStore, toSSH:
+		return slices.Concat(s.storeArgs(r), s.flags, flags)
 	case thirdParty:
 		if !s.far {
 			places = append(places, "--source-as", "file://"+s.src.Root, "--destination-as", s.sshd.URL(""))

@@ -32,14 +32,23 @@ type Store struct {
 
 // StoreOptions say what a store is like.
 type StoreOptions struct {
-	Versions bool // the server can keep old versions of objects
+	Versions bool   // the server can keep old versions of objects
+	Parent   string // of what it keeps; the temporary directory when empty
 }
 
 // NewStore starts a store that ends with the test.
 func NewStore(t testing.TB, opts StoreOptions) *Store {
 	t.Helper()
 	path := harness.VersityGW(t)
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp(opts.Parent, "versitygw-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	s := &Store{
 		Addr: fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t)), Bucket: "lab-" + strings.ToLower(rand.Text()[:8]),
 		Access: "AK" + rand.Text(), Secret: rand.Text(), Dir: filepath.Join(dir, "data"),
