@@ -181,14 +181,11 @@ func nameOf(rec endpoints.Record) string {
 
 // address is a server with its port.
 func address(server string) (string, error) {
-	host, port := server, "22" // RFC 4253, 4.1
-	if h, p, err := net.SplitHostPort(server); err == nil {
-		host, port = h, p
-	} else if strings.Contains(strings.Trim(server, "[]"), ":") && !strings.HasPrefix(server, "[") {
-		return "", fmt.Errorf("%q is not HOST or HOST:PORT", server)
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		host, port, err = net.SplitHostPort(server + ":22") // RFC 4253, 4.1
 	}
-	host = strings.Trim(host, "[]")
-	if host == "" || strings.ContainsAny(host, " /@,") || !isPort(port) {
+	if err != nil || host == "" || strings.ContainsAny(host, " /@,[]") || !isPort(port) {
 		return "", fmt.Errorf("%q is not HOST or HOST:PORT", server)
 	}
 	return net.JoinHostPort(host, port), nil

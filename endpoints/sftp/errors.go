@@ -72,6 +72,8 @@ func (s *Storage) refused(ctx context.Context, op string, err error) error {
 		return credential("")
 	case errors.Is(err, errNoSubsystem):
 		return fault.Wrap(fault.Unsupported, op, s.name, err)
+	case errors.Is(err, errMalformed):
+		return &fault.Error{Kind: fault.Unsupported, Op: op, Path: s.name, Err: err, Hint: "a login script or a forced command may write into the session"}
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.KindOf(ctx.Err()), op, s.name, ctx.Err())
 	}

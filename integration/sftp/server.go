@@ -78,6 +78,9 @@ func (s *Server) path(name string) string { return filepath.Join(s.keys, name) }
 func (s *Server) KeyFile() string  { return s.path("user") }
 func (s *Server) OtherKey() string { return s.path("other") }
 
+// HostKeyFile holds the server's own key.
+func (s *Server) HostKeyFile() string { return s.path("host") }
+
 // KnownHosts is a file that vouches for the server.
 func (s *Server) KnownHosts() string { return s.path("known_hosts") }
 

@@ -1,0 +1,190 @@
+package sftp_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gridferry/gridferry/endpoints"
+	driver "github.com/gridferry/gridferry/endpoints/sftp"
+	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/integration/sftp"
+)
+
+const mib = 1 << 20
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(b) // it cannot fail
+	return b
+}
+
+// through opens a place at the far end of a line.
+func through(t *testing.T, d *driver.Driver, server *sftp.Server, line *sftp.Line, dir string) *driver.Storage {
+	t.Helper()
+	rec := server.Record(dir)
+	rec.Servers = []string{line.Addr}
+	return open(t, d, server, rec)
+}
+
+func write(s endpoints.Storage, t *testing.T, path string, data []byte) error {
+	w, err := s.Create(t.Context(), path, endpoints.CreateOptions{Size: int64(len(data))})
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, bytes.NewReader(data)); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	return w.Commit()
+}
+
+func read(s endpoints.Storage, t *testing.T, path string) ([]byte, error) {
+	r, err := s.Open(t.Context(), path, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(r)
+	return data, errors.Join(err, r.Close())
+}
+
+// after calls fn once that many bytes have gone over the line.
+func after(line *sftp.Line, n int64, fn func()) (done chan struct{}) {
+	done = make(chan struct{})
+	from := line.Bytes.Load()
+	go func() {
+		defer close(done)
+		for line.Bytes.Load() < from+n {
+			time.Sleep(time.Millisecond)
+		}
+		fn()
+	}()
+	return done
+}
+
+// A connection that is cut is Transient to what was under way, and the next
+// call has another one.
+func TestCut(t *testing.T) {
+	d, server := newDriver(t), sftp.NewServer(t)
+	line, dir := sftp.NewLine(t, server), t.TempDir()
+	s := through(t, d, server, line, dir)
+	data := noise(20 * mib)
+	must(t, os.WriteFile(filepath.Join(dir, "there"), data, 0o600))
+
+	cut := after(line, 5*mib, line.Cut)
+	wants(t, "writing", write(s, t, "/f", data), fault.Transient, "write /f")
+	<-cut
+	cut = after(line, 5*mib, line.Cut)
+	_, err := read(s, t, "/there")
+	wants(t, "reading", err, fault.Transient, "read /there")
+	<-cut
+	must(t, write(s, t, "/f", data))
+	if got, err := read(s, t, "/f"); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	server.Kill()
+	_, err = s.Stat(t.Context(), "/f")
+	for !fault.Is(err, fault.Transient) { // the connection outlives the server that took it
+		line.Cut()
+		_, err = s.Stat(t.Context(), "/f")
+	}
+	wants(t, "without a server", err, fault.Transient)
+}
+
+// A server that says nothing any more is given up, and so is a session that
+// leaves requests without an answer.
+func TestSilence(t *testing.T) {
+	server := sftp.NewServer(t)
+	line, dir := sftp.NewLine(t, server), t.TempDir()
+	d := driver.New(driver.Config{Quiet: 300 * time.Millisecond})
+	t.Cleanup(d.Close)
+	s := through(t, d, server, line, dir)
+	line.Hush()
+	begun := time.Now()
+	_, err := s.Stat(t.Context(), "/f")
+	wants(t, "a silent line", err, fault.Transient, "stat /f", "said nothing for")
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("it took %v to find out", took)
+	}
+	line.Speak()
+
+	stalls := driver.New(driver.Config{Stall: 500 * time.Millisecond})
+	t.Cleanup(stalls.Close)
+	s = through(t, stalls, server, line, dir)
+	run(t, "mkfifo", filepath.Join(dir, "pipe")) // whose opening the server waits for
+	_, err = s.Open(t.Context(), "/pipe", 0, -1)
+	wants(t, "a session that hangs", err, fault.Transient, "without an answer")
+	must(t, write(s, t, "/f", []byte("after")))
+}
+
+// Tasks of one owner share connections, and nobody else has them.
+func TestConnections(t *testing.T) {
+	d, server := newDriver(t), sftp.NewServer(t)
+	line, dir := sftp.NewLine(t, server), t.TempDir()
+	rec := server.Record(dir)
+	rec.Servers = []string{line.Addr}
+	rec.Options["connections"] = "3"
+	must(t, os.WriteFile(filepath.Join(dir, "f"), noise(mib), 0o600))
+	use := func(id driver.Identity) {
+		s, err := d.Open(t.Context(), rec, id)
+		must(t, err)
+		var open []io.Closer
+		for range 12 {
+			r, err := s.Open(t.Context(), "/f", 0, 10)
+			must(t, err)
+			open = append(open, r)
+			time.Sleep(20 * time.Millisecond) // for a further connection to be made
+		}
+		for _, r := range open {
+			must(t, r.Close())
+		}
+		must(t, s.Close())
+	}
+	ada := sftp.Identity(server.KeyFile())
+	use(ada)
+	use(ada)
+	if n := line.Made.Load(); n < 2 || n > 3 {
+		t.Errorf("ada has made %d connections, of 3 at most", n)
+	}
+	before := line.Made.Load()
+	eve := ada
+	eve.Owner = "eve"
+	use(eve)
+	if line.Made.Load() == before {
+		t.Error("eve has had ada's connections")
+	}
+	before = line.Made.Load()
+	d.CloseCredential(ada.Fingerprint)
+	use(ada)
+	if line.Made.Load() == before {
+		t.Error("connections outlive their credential")
+	}
+}
+
+// Without sessions to list in, and with few files open, things work.
+func TestFewSessions(t *testing.T) {
+	server := sftp.NewServer(t, "MaxSessions 1")
+	d, dir := newDriver(t), t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	must(t, os.Symlink("a", filepath.Join(dir, "l")))
+	s := open(t, d, server, server.Record(dir))
+	n := 0
+	must(t, s.List(t.Context(), "/", func(page []endpoints.Entry) error {
+		for _, e := range page {
+			n++
+			if (e.Target == "a") != (e.Name == "l") {
+				t.Errorf("%+v", e)
+			}
+		}
+		return nil
+	}))
+	if n != 3 {
+		t.Errorf("%d of 3 entries", n)
+	}
+}
