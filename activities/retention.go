@@ -28,14 +28,15 @@ type Retention struct {
 	Budget int64
 }
 
-const day = 24 * time.Hour
-
 // withDefaults fills in what is not said.
 func (r Retention) withDefaults() Retention {
 	for _, d := range []struct {
 		of    *time.Duration
 		usual time.Duration
-	}{{&r.Manifests, 30 * day}, {&r.Ledgers, 30 * day}, {&r.Results, 90 * day}, {&r.Events, 90 * day}, {&r.Records, 365 * day}} {
+	}{
+		{&r.Manifests, transfer.KeepManifests}, {&r.Ledgers, transfer.KeepLedgers}, {&r.Results, transfer.KeepResults},
+		{&r.Events, transfer.KeepEvents}, {&r.Records, transfer.KeepRecords},
+	} {
 		if *d.of <= 0 {
 			*d.of = d.usual
 		}

@@ -63,6 +63,7 @@ func parts(t *testing.T, c *Control) []string {
 
 func TestCollectByAge(t *testing.T) {
 	s := newShelf()
+	const day = 24 * time.Hour
 	keep := Retention{Manifests: 2 * day, Ledgers: 4 * day, Results: 8 * day, Events: 8 * day, Records: 20 * day}
 	c := &Control{Blobs: blob.NewMemory(), Records: s, Executions: s, Retention: keep}
 	leave(t, c, s, "a-new", transfer.Succeeded, day)

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/gridferry/gridferry/transfer"
+)
 
 // Retention says how long what a task leaves behind is kept after its end.
 // "gridferryd gc --dry-run" says what that comes to.
@@ -12,19 +16,18 @@ type Retention struct {
 	Records   Duration `yaml:"records"`   // that there was such a task; default 365 days
 }
 
-const (
-	day = 24 * time.Hour
-
-	// defaultReserve is enough for ledgers of a hundred copies, and for a
-	// database on the same file system to say that it is full.
-	defaultReserve = 64 << 20
-)
+// defaultReserve is enough for ledgers of a hundred copies, and for a database
+// on the same file system to say that it is full.
+const defaultReserve = 64 << 20
 
 func (r *Retention) fill() {
 	for _, d := range []struct {
 		of    *Duration
 		usual time.Duration
-	}{{&r.Manifests, 30 * day}, {&r.Ledgers, 30 * day}, {&r.Results, 90 * day}, {&r.Events, 90 * day}, {&r.Records, 365 * day}} {
+	}{
+		{&r.Manifests, transfer.KeepManifests}, {&r.Ledgers, transfer.KeepLedgers}, {&r.Results, transfer.KeepResults},
+		{&r.Events, transfer.KeepEvents}, {&r.Records, transfer.KeepRecords},
+	} {
 		if *d.of == 0 {
 			*d.of = Duration(d.usual)
 		}

@@ -106,7 +106,7 @@ func (c Config) withDefaults() Config {
 		c.Sweep = 15 * time.Minute
 	}
 	if c.Keep == 0 {
-		c.Keep = 30 * 24 * time.Hour
+		c.Keep = transfer.KeepLedgers
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
