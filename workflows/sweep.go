@@ -29,7 +29,8 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepResult, error) {
 	opts.ScheduleToCloseTimeout = 30 * time.Minute
 	actx := workflow.WithActivityOptions(ctx, opts)
 	// What of this fails must not keep the rest from making room: a full store
-	// may be why.
+	// may be why. There is no patch: it ended older runs, so that no open one
+	// has such a failure in its history.
 	var failed error
 	for step := (activities.SweepInput{Keep: in.Keep}); ; {
 		var res activities.SweepResult
