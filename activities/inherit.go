@@ -31,8 +31,9 @@ func parallel(n, at int, fn func(int)) {
 const helpers = 8
 
 // inherit makes the predecessor's files its own: partial ones are renamed to
-// this attempt's temporary names, other temporary files go, so that nothing
-// the predecessor still has under way can be renamed over what comes now.
+// this attempt's temporary names, those that turn out to be right are finished,
+// and other temporary files go, so that nothing the predecessor still has under
+// way can be renamed over what comes now.
 func (c *copier) inherit(ctx context.Context) error {
 	suspects := c.prev.suspects()
 	if len(suspects) > 0 {
@@ -41,6 +42,7 @@ func (c *copier) inherit(ctx context.Context) error {
 		}
 	}
 	caps := c.ends.dst.Caps()
+	look := newSalvager(c)
 	var mu sync.Mutex
 	var first error
 	fail := func(err error) {
@@ -59,9 +61,14 @@ func (c *copier) inherit(ctx context.Context) error {
 			c.touched.set(i)
 		}
 		p, isPartial := c.led.Partial[i]
+		if !isPartial && look.asks(f) && f.Size >= min(c.parts.from, 2*leastPart) && takesRanges(caps) {
+			// It may have been begun since the ledger was written.
+			p, isPartial = partial{Epochs: c.prev.Epochs, Of: version{f.Size, f.ModTime}}, true
+		}
+		_, wasRefused := c.led.Refused[i]
 		c.mu.Unlock()
 		if isPartial {
-			kept, err := c.adopt(ctx, f, p)
+			kept, err := c.adopt(ctx, look, f, &p)
 			c.mu.Lock()
 			if kept {
 				p.Epochs = []int64{c.hold.epoch()}
@@ -72,6 +79,20 @@ func (c *copier) inherit(ctx context.Context) error {
 			c.mu.Unlock()
 			if err != nil {
 				fail(err)
+			}
+			if err != nil || kept {
+				return
+			}
+		}
+		if look.asks(f) && !wasRefused {
+			a, found, err := look.whole(ctx, f, c.prev.Epochs)
+			if err != nil {
+				fail(err)
+			} else if found {
+				c.mu.Lock()
+				c.start(i)
+				c.mu.Unlock()
+				c.prove(ctx, i, a)
 			}
 			return
 		}
@@ -90,9 +111,10 @@ func (c *copier) inherit(ctx context.Context) error {
 	return nil
 }
 
-// adopt takes over a partial file. kept is false when there is none worth
-// keeping; what there was is then removed.
-func (c *copier) adopt(ctx context.Context, f transfer.File, p partial) (kept bool, err error) {
+// adopt takes over a partial file, and adds to p what of it turns out to be
+// there. kept is false when there is none worth keeping; what there was is then
+// removed.
+func (c *copier) adopt(ctx context.Context, look *salvager, f transfer.File, p *partial) (kept bool, err error) {
 	caps := c.ends.dst.Caps()
 	own := tempPath(f, c.in.Task, c.hold.epoch(), caps)
 	var now endpoints.Entry
@@ -103,7 +125,8 @@ func (c *copier) adopt(ctx context.Context, f transfer.File, p partial) (kept bo
 	if err != nil && !ofOneName(fault.KindOf(err)) {
 		return false, err
 	}
-	good := err == nil && p.Of.same(version{now.Size, now.ModTime}) && len(p.Have) > 0
+	looks := look.asks(f)
+	good := err == nil && p.Of.same(version{now.Size, now.ModTime}) && (looks || len(p.Have) > 0)
 	for n := len(p.Epochs) - 1; n >= 0; n-- {
 		name := tempPath(f, c.in.Task, p.Epochs[n], caps)
 		if !good || kept {
@@ -126,13 +149,22 @@ func (c *copier) adopt(ctx context.Context, f transfer.File, p partial) (kept bo
 		case fault.Is(err, fault.NotFound):
 		case err != nil:
 			return false, err
-		case e.Size < p.Have[len(p.Have)-1].End:
-			// Less than what both servers had confirmed: not the file it was.
-			if err := c.remove(ctx, own); err != nil {
-				return false, err
-			}
 		default:
-			kept = true
+			// Less than what both servers had confirmed is not the file it was.
+			if kept = len(p.Have) == 0 || e.Size >= p.Have[len(p.Have)-1].End; kept && looks {
+				more, err := look.parts(ctx, f, own, p.Have.Missing(f.Size), e.Size)
+				if err != nil {
+					return false, err
+				}
+				if len(more) > 0 {
+					p.Have, p.Hash, p.Alg = p.Have.Merge(more), nil, ""
+				}
+			}
+			if kept = kept && len(p.Have) > 0; !kept {
+				if err := c.remove(ctx, own); err != nil {
+					return false, err
+				}
+			}
 		}
 	}
 	return kept, nil
