@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -178,81 +177,6 @@ func (d *drive) mailedOnce() {
 		d.t.Errorf("%d final mails, of one Message-ID", n)
 	default:
 		d.t.Errorf("%d final mails", n)
-	}
-}
-
-// sentTwice is how many bytes were sent more than once, by whichever server's
-// own account has more: one that was killed has not told of what it was at.
-// stream are those of files that went in stream mode, which cannot be resumed.
-func (d *drive) sentTwice() (again, stream int64) {
-	d.t.Helper()
-	for _, e := range d.ends {
-		if e.globus == nil {
-			continue
-		}
-		moved := make(map[string]int64)
-		for _, tr := range e.globus.Transfers() {
-			switch tr.Type {
-			case "RETR", "ERET", "STOR", "ESTO":
-				moved[tr.File] += tr.Bytes
-			}
-		}
-		var sum, modeS int64
-		for path, n := range moved {
-			sum += n
-			if e.log.sent[path] {
-				modeS += n
-			}
-		}
-		if sum -= d.made.Bytes; sum > again {
-			again, stream = sum, modeS
-			d.most(e, moved)
-		}
-	}
-	return again, stream
-}
-
-// most notes which files were sent again most.
-func (d *drive) most(e *end, moved map[string]int64) {
-	changed := func(name string) string {
-		if d.old == "" {
-			return ""
-		}
-		if _, err := os.Stat(filepath.Join(d.old, name)); err != nil {
-			return ""
-		}
-		return ", which was changed"
-	}
-	type file struct {
-		name  string
-		extra int64
-	}
-	sizes := make(map[string]int64)
-	_ = filepath.WalkDir(d.ends[0].root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Type().IsRegular() {
-			if info, err := entry.Info(); err == nil {
-				sizes[strings.TrimPrefix(path, d.ends[0].root)] = info.Size()
-			}
-		}
-		return nil
-	})
-	var files []file
-	byName := make(map[string]int64)
-	for path, n := range moved {
-		name := strings.TrimPrefix(path, e.root)
-		if t, ok := transfer.ParseTempName(filepath.Base(name)); ok {
-			name = filepath.Join(filepath.Dir(name), t.Name)
-		}
-		byName[name] += n
-	}
-	for name, n := range byName {
-		if extra := n - sizes[name]; extra > mib {
-			files = append(files, file{name, extra})
-		}
-	}
-	sort.Slice(files, func(i, j int) bool { return files[i].extra > files[j].extra })
-	for _, f := range files[:min(len(files), 5)] {
-		d.note("sent again: %.1f MiB of %s (%.1f MiB%s)", float64(f.extra)/mib, f.name, float64(sizes[f.name])/mib, changed(f.name))
 	}
 }
 

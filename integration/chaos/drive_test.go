@@ -36,7 +36,6 @@ type drive struct {
 	wrong  []string // results
 	notes  []string
 	old    string // of the files that were changed: what they were
-	fresh  int64  // their bytes
 	lasted bool   // every event was reached before the end of the task
 
 	paced   time.Time // when the pace was last looked at
@@ -455,7 +454,6 @@ func (d *drive) change() (changed int, err error) {
 			return err
 		}
 		changed++
-		d.fresh += info.Size()
 		if info.Size() < 16*mib {
 			fresh := kept + ".new"
 			if err := errors.Join(os.Link(path, kept), write(fresh, info.Size(), os.O_CREATE|os.O_EXCL)); err != nil {
