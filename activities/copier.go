@@ -50,6 +50,7 @@ type copier struct {
 	redo    []int
 	quiet   map[int]time.Time // not to be done again before
 	dropped time.Time         // when a pair of sessions was last dropped
+	names   []int             // other names of files that come first
 	lone    []int             // to be tried one at a time, after everything else
 	busy    int               // files under way
 	staff   staff
@@ -282,7 +283,7 @@ func (c *copier) arrived(i int, a arrival, status string) {
 	case a.sourceSum != "":
 		r.Algorithm, r.Checksum = a.alg, a.sourceSum
 		c.led.Checksummed += f.Size
-	case f.Link == "":
+	case f.Link == "" && f.Same == "": // which is verified under its first name
 		c.led.Unverified++
 	}
 	c.led.Results = append(c.led.Results, r)

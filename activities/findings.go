@@ -381,7 +381,11 @@ func (l *lookAt) at(ctx context.Context, b both) error {
 	}
 	switch e.Type {
 	case endpoints.File:
-		l.file(e, b.dst, transfer.File{Source: source, Dest: dest, Size: e.Size, ModTime: e.ModTime, Mode: e.Mode})
+		f := transfer.File{Source: source, Dest: dest, Size: e.Size, ModTime: e.ModTime, Mode: e.Mode}
+		if l.w.in.Request.HardLinks == transfer.HardLinksKeep {
+			f.Inode = e.Inode
+		}
+		l.file(e, b.dst, f)
 	case endpoints.Dir:
 		l.dir(e, b.dst, pendingDir{Source: source, Dest: dest, ModTime: e.ModTime, Mode: e.Mode, Via: l.p.Via})
 	case endpoints.Link:

@@ -105,7 +105,7 @@ type fileLine transfer.File
 func putFiles(ctx context.Context, s blob.Store, key string, files []transfer.File) error {
 	data, err := packEach(func(yield func(fileLine) bool) {
 		for _, f := range files {
-			f.Source, f.Dest, f.Link = transfer.PackName(f.Source), transfer.PackName(f.Dest), transfer.PackName(f.Link)
+			f.Source, f.Dest, f.Link, f.Same = transfer.PackName(f.Source), transfer.PackName(f.Dest), transfer.PackName(f.Link), transfer.PackName(f.Same)
 			if !yield(fileLine(f)) {
 				return
 			}
@@ -126,7 +126,7 @@ func getFiles(ctx context.Context, s blob.Store, key string, n int64) ([]transfe
 	}
 	files := make([]transfer.File, 0, min(max(n, 0), transfer.SegmentLimit))
 	err = unpack(data, func(f fileLine) error {
-		f.Source, f.Dest, f.Link = transfer.UnpackName(f.Source), transfer.UnpackName(f.Dest), transfer.UnpackName(f.Link)
+		f.Source, f.Dest, f.Link, f.Same = transfer.UnpackName(f.Source), transfer.UnpackName(f.Dest), transfer.UnpackName(f.Link), transfer.UnpackName(f.Same)
 		files = append(files, transfer.File(f))
 		return nil
 	})

@@ -51,6 +51,8 @@ func (c *copier) front() (i int, lone, ok bool) {
 		case f.Link != "":
 			c.start(i)
 			c.chore(func(ctx context.Context) { c.makeLink(ctx, i) })
+		case f.Same != "":
+			c.names = append(c.names, i)
 		case c.in.Chunk.Ranged.Joins():
 			c.start(i)
 			c.chore(func(ctx context.Context) { c.join(ctx, i) })
@@ -63,6 +65,9 @@ func (c *copier) front() (i int, lone, ok bool) {
 	}
 	if c.busy > 0 {
 		return 0, false, false
+	}
+	if i, ok := c.nextName(); ok || c.busy > 0 {
+		return i, false, ok
 	}
 	if i, ok := c.quietOf(&c.lone); ok {
 		if c.files[i].Link != "" {
@@ -152,7 +157,7 @@ func (c *copier) take() (turn, bool) {
 
 // exhausted says that no file is left, nor under way. The caller holds mu.
 func (c *copier) exhausted() bool {
-	return c.busy == 0 && len(c.lone) == 0 && len(c.redo) == 0 && c.next >= len(c.files)
+	return c.busy == 0 && len(c.lone) == 0 && len(c.names) == 0 && len(c.redo) == 0 && c.next >= len(c.files)
 }
 
 // takeLike gives a sender another file for the run it has begun, if the one

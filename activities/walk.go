@@ -153,7 +153,9 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (_ W
 			}
 		}
 		w.collided = collidedItems(in.Request.Items, w.ends.dst.Caps().FoldsCase)
-		w.survey(ctx)
+		if w.fatal = keepsHardLinks(in.Request, w.ends); w.fatal == nil {
+			w.survey(ctx)
+		}
 	}
 	return w.finish(ctx)
 }
@@ -370,7 +372,7 @@ func weigh(files []transfer.File) int {
 	const each = 128 // transfer.File itself
 	n := each * len(files)
 	for i := range files {
-		n += len(files[i].Source) + len(files[i].Dest) + len(files[i].Link)
+		n += len(files[i].Source) + len(files[i].Dest) + len(files[i].Link) + len(files[i].Inode)
 	}
 	return n
 }
@@ -464,6 +466,7 @@ func (w *walk) cut(ctx context.Context) error {
 	for i, piece := range transfer.Cut(files, cut) {
 		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
 		key := sheetKey(w.in.Task, id, w.run)
+		nameSame(piece.Files)
 		if err := putFiles(ctx, w.d.Blobs, key, piece.Files); err != nil {
 			return err
 		}

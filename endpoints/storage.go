@@ -50,6 +50,11 @@ type Entry struct {
 	Mode    uint32    // permission bits (07777); 0 when the storage does not tell
 	Target  string    // of a symbolic link, as written in it
 	Offline bool      `json:",omitempty"` // it may be in an archive: a Stager is asked before it is read
+
+	// Inode is the same for all names of a file that has several, and for no
+	// other file of the storage. Empty when there is one name, or when the
+	// storage is no HardLinker.
+	Inode string `json:",omitempty"`
 }
 
 // Caps says what a storage can do. It is learned once, when the storage is
@@ -238,6 +243,14 @@ type ModeSetter interface {
 // Linker makes symbolic links.
 type Linker interface {
 	Symlink(ctx context.Context, target, path string) error
+}
+
+// HardLinker gives files several names, and tells of them: Entry.Inode.
+type HardLinker interface {
+	// Link gives the file from, which must not be a symbolic link, the name to
+	// as well. Exists when that is taken; Unsupported where the two places
+	// cannot share a file, or it has as many names as it may.
+	Link(ctx context.Context, from, to string) error
 }
 
 // SpaceReporter tells how much may still be written under path, in bytes.

@@ -27,7 +27,7 @@ type requestFlags struct {
 	deleteExtra          bool
 	maxDelete            string
 	preserveTime, mode   bool
-	symlinks             string
+	symlinks, hardLinks  string
 	filters              []string
 	modifyWindow         string
 	encrypt, atomic      bool
@@ -56,6 +56,7 @@ func (f *requestFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.preserveTime, "preserve-time", false, "keep modification times")
 	flags.BoolVar(&f.mode, "preserve-mode", false, "keep permission bits")
 	flags.StringVar(&f.symlinks, "symlinks", "", "ignore, keep or copy symbolic links (default ignore)")
+	flags.StringVar(&f.hardLinks, "hard-links", "", "keep names of one file together, or copy each of them (default copy)")
 	flags.StringArrayVar(&f.filters, "filter", nil, "[+|-][file:|dir:]`GLOB`: include or exclude names; the first that matches decides; repeat it")
 	flags.StringVar(&f.modifyWindow, "modify-window", "", "times this close are the same for --sync mtime (`DURATION`, such as 2s)")
 	flags.BoolVar(&f.encrypt, "encrypt", false, "encrypt the data on its way")
@@ -175,6 +176,7 @@ func (f *requestFlags) apply(req *transfer.Request, cmd *cobra.Command, now time
 		{"verify", f.verify, (*string)(&req.Verify)},
 		{"max-delete", f.maxDelete, &req.MaxDelete},
 		{"symlinks", f.symlinks, (*string)(&req.Symlinks)},
+		{"hard-links", f.hardLinks, (*string)(&req.HardLinks)},
 		{"route", f.route, (*string)(&req.Route)},
 		{"source-credential", f.sourceCred, &req.SourceCredential},
 		{"destination-credential", f.destCred, &req.DestinationCredential},

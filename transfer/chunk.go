@@ -65,6 +65,9 @@ func Sort(files []File) {
 		if c := cmp.Compare(a.Size, b.Size); c != 0 {
 			return c
 		}
+		if c := strings.Compare(a.Inode, b.Inode); c != 0 { // so that all names of a file are neighbours
+			return c
+		}
 		if c := strings.Compare(a.Source, b.Source); c != 0 {
 			return c
 		}

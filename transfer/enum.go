@@ -20,11 +20,12 @@ var (
 		{"always", SyncAlways}, {"exists", SyncExists}, {"size", SyncSize}, {"mtime", SyncModified}, {"checksum", SyncChecksum},
 		{"0", SyncExists}, {"1", SyncSize}, {"2", SyncModified}, {"3", SyncChecksum},
 	}
-	verifyNames   = enumNames[Verify]{{"checksum", VerifyChecksum}, {"size", VerifySize}, {"none", VerifyNone}}
-	symlinksNames = enumNames[Symlinks]{{"ignore", SymlinksIgnore}, {"keep", SymlinksKeep}, {"copy", SymlinksCopy}}
-	onErrorNames  = enumNames[OnError]{{"retry", OnErrorRetry}, {"skip", OnErrorSkip}, {"fail", OnErrorFail}}
-	routeNames    = enumNames[RouteRule]{{"auto", RouteAuto}, {"third-party", RouteThirdParty}, {"relay", RouteRelay}}
-	policyNames   = enumNames[string]{{"auto", PolicyAuto}, {"classic", PolicyClassic}}
+	verifyNames    = enumNames[Verify]{{"checksum", VerifyChecksum}, {"size", VerifySize}, {"none", VerifyNone}}
+	symlinksNames  = enumNames[Symlinks]{{"ignore", SymlinksIgnore}, {"keep", SymlinksKeep}, {"copy", SymlinksCopy}}
+	hardLinksNames = enumNames[HardLinks]{{"copy", HardLinksCopy}, {"keep", HardLinksKeep}}
+	onErrorNames   = enumNames[OnError]{{"retry", OnErrorRetry}, {"skip", OnErrorSkip}, {"fail", OnErrorFail}}
+	routeNames     = enumNames[RouteRule]{{"auto", RouteAuto}, {"third-party", RouteThirdParty}, {"relay", RouteRelay}}
+	policyNames    = enumNames[string]{{"auto", PolicyAuto}, {"classic", PolicyClassic}}
 )
 
 // The names of tuning policies.

@@ -30,11 +30,12 @@ type Request struct {
 	DeleteExtra bool   `json:"delete_extra,omitempty"` // remove what the source does not have, inside recursive items
 	MaxDelete   string `json:"max_delete,omitempty"`   // "100" or "5%": more extras than this and none is deleted
 
-	PreserveTime bool     `json:"preserve_time,omitempty"`
-	PreserveMode bool     `json:"preserve_mode,omitempty"`
-	Symlinks     Symlinks `json:"symlinks,omitempty"` // default ignore
-	Filters      []Filter `json:"filters,omitempty"`  // first match wins; none is included
-	ModifyWindow Duration `json:"modify_window,omitempty"`
+	PreserveTime bool      `json:"preserve_time,omitempty"`
+	PreserveMode bool      `json:"preserve_mode,omitempty"`
+	Symlinks     Symlinks  `json:"symlinks,omitempty"`   // default ignore
+	HardLinks    HardLinks `json:"hard_links,omitempty"` // default copy
+	Filters      []Filter  `json:"filters,omitempty"`    // first match wins; none is included
+	ModifyWindow Duration  `json:"modify_window,omitempty"`
 
 	Deadline   time.Time `json:"deadline,omitzero"` // default 7 days after submission
 	Encrypt    bool      `json:"encrypt,omitempty"`
@@ -90,6 +91,15 @@ const (
 	SymlinksIgnore Symlinks = ""
 	SymlinksKeep   Symlinks = "keep" // made again at the destination
 	SymlinksCopy   Symlinks = "copy" // what they point at is copied
+)
+
+// HardLinks says what happens to several names of one file.
+type HardLinks string
+
+// The ways to treat hard links.
+const (
+	HardLinksCopy HardLinks = ""     // each name becomes a file of its own
+	HardLinksKeep HardLinks = "keep" // names that are found together are one file at the destination, too
 )
 
 // OnError says what an unreadable source file or a refused destination does

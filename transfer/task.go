@@ -151,6 +151,8 @@ type File struct {
 	ModTime time.Time `json:"m,omitzero"`
 	Mode    uint32    `json:"p,omitempty"`
 	Link    string    `json:"l,omitempty"` // make this symbolic link instead
+	Inode   string    `json:"i,omitempty"` // see endpoints.Entry; set where hard links are kept
+	Same    string    `json:"h,omitempty"` // Dest of an earlier file of the chunk that is this one under another name
 	Exists  bool      `json:"e,omitempty"` // the destination name is, or may be, taken
 	Check   bool      `json:"c,omitempty"` // the destination has a file of this size: copy only if the checksums differ
 }

@@ -50,6 +50,7 @@ func (r Request) Normalised(now time.Time) Request {
 	r.Sync = canonical(r.Sync, syncNames)
 	r.Verify = canonical(r.Verify, verifyNames)
 	r.Symlinks = canonical(r.Symlinks, symlinksNames)
+	r.HardLinks = canonical(r.HardLinks, hardLinksNames)
 	r.OnError = canonical(r.OnError, onErrorNames)
 	r.Route = canonical(r.Route, routeNames)
 	r.Tuning.Name = canonical(r.Tuning.Name, policyNames)
@@ -356,6 +357,7 @@ func (r Request) validateEnums() *fault.Error {
 		oneOf("sync", r.Sync, syncNames),
 		oneOf("verify", r.Verify, verifyNames),
 		oneOf("symlinks", r.Symlinks, symlinksNames),
+		oneOf("hard_links", r.HardLinks, hardLinksNames),
 		oneOf("on_error", r.OnError, onErrorNames),
 		oneOf("route", r.Route, routeNames),
 	} {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strconv"
 	"syscall"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -20,7 +21,7 @@ func entry(name string, fi os.FileInfo, readlink func() (string, error)) (endpoi
 	e := endpoints.Entry{Name: name, ModTime: fi.ModTime().UTC(), Mode: modeBits(fi.Mode())}
 	switch fi.Mode().Type() {
 	case 0:
-		e.Type, e.Size = endpoints.File, fi.Size()
+		e.Type, e.Size, e.Inode = endpoints.File, fi.Size(), inode(fi)
 	case os.ModeDir:
 		e.Type = endpoints.Dir
 	case os.ModeSymlink:
@@ -32,6 +33,15 @@ func entry(name string, fi os.FileInfo, readlink func() (string, error)) (endpoi
 		e.Type = endpoints.Other
 	}
 	return e, nil
+}
+
+// inode tells which file it is of those that have several names.
+func inode(fi os.FileInfo) string {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || st.Nlink < 2 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(st.Dev), 36) + "." + strconv.FormatUint(st.Ino, 36)
 }
 
 // special pairs the bits above the permissions with Go's.

@@ -61,7 +61,7 @@ func kind(err error, writes bool) fault.Kind {
 		return fault.NoSpace
 	case syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EILSEQ, syscall.ELOOP:
 		return fault.Invalid
-	case syscall.ENOTSUP, syscall.ENOSYS, syscall.EXDEV, syscall.EFBIG:
+	case syscall.ENOTSUP, syscall.ENOSYS, syscall.EXDEV, syscall.EMLINK, syscall.EFBIG:
 		return fault.Unsupported
 	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EINTR,
 		syscall.EMFILE, syscall.ENFILE, syscall.EBUSY, syscall.ETXTBSY, syscall.ENOMEM:

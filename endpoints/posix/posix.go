@@ -56,6 +56,7 @@ var (
 	_ endpoints.TimeSetter    = (*Storage)(nil)
 	_ endpoints.ModeSetter    = (*Storage)(nil)
 	_ endpoints.Linker        = (*Storage)(nil)
+	_ endpoints.HardLinker    = (*Storage)(nil)
 	_ endpoints.SpaceReporter = (*Storage)(nil)
 )
 
@@ -255,6 +256,26 @@ func (s *Storage) Symlink(ctx context.Context, target, p string) error {
 		return classify(op, p, err, true)
 	}
 	return s.syncDir(t, op, p, path.Dir(name))
+}
+
+// Link implements endpoints.HardLinker.
+func (s *Storage) Link(ctx context.Context, from, to string) error {
+	const op = "make hard link"
+	t, name, err := s.inTree(ctx, op, from)
+	if err != nil {
+		return err
+	}
+	t2, name2, err := s.inTree(ctx, op, to)
+	if err != nil {
+		return err
+	}
+	if t != t2 {
+		return fault.New(fault.Unsupported, op, from, "the new name is in another of the directories that are served")
+	}
+	if err := t.Link(name, name2); err != nil {
+		return classify(op, from+" to "+to, err, true)
+	}
+	return s.syncDir(t, op, to, path.Dir(name2))
 }
 
 // SetModTime implements endpoints.TimeSetter.

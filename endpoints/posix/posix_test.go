@@ -294,3 +294,47 @@ func tcpPair(t *testing.T) (client, server *net.TCPConn) {
 	t.Cleanup(func() { c.Close(); s.Close() })
 	return c.(*net.TCPConn), s.(*net.TCPConn)
 }
+
+func TestHardLinks(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	s := open(t, posix.Options{Mounts: map[string]string{"/a": root, "/b": outside}})
+	ctx := t.Context()
+	if err := write(s, "/a/one", "1", endpoints.CreateOptions{Size: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Stat(ctx, "/a/one"); err != nil || e.Inode != "" {
+		t.Errorf("a file with one name: %+v, %v", e, err)
+	}
+	if err := s.Link(ctx, "/a/one", "/a/two"); err != nil {
+		t.Skipf("needs a file system with hard links: %v", err)
+	}
+	one, err1 := s.Stat(ctx, "/a/one")
+	two, err2 := s.Stat(ctx, "/a/two")
+	if err1 != nil || err2 != nil || one.Inode == "" || one.Inode != two.Inode {
+		t.Errorf("two names: %+v, %v and %+v, %v", one, err1, two, err2)
+	}
+	if err := s.List(ctx, "/a", func(page []endpoints.Entry) error {
+		for _, e := range page {
+			if e.Inode != one.Inode {
+				t.Errorf("listed: %+v", e)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	for name, test := range map[string]struct {
+		from, to string
+		kind     fault.Kind
+	}{
+		"taken":             {"/a/one", "/a/two", fault.Exists},
+		"not there":         {"/a/none", "/a/three", fault.NotFound},
+		"to another mount":  {"/a/one", "/b/one", fault.Unsupported},
+		"above the mounts":  {"/a/one", "/c", fault.Permission},
+		"no such directory": {"/a/one", "/a/none/three", fault.NotFound},
+	} {
+		if err := s.Link(ctx, test.from, test.to); !fault.Is(err, test.kind) {
+			t.Errorf("%s: %v, want %s", name, err, test.kind)
+		}
+	}
+}

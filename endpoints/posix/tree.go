@@ -16,6 +16,7 @@ type tree interface {
 	Remove(name string) error
 	Readlink(name string) (string, error)
 	Symlink(target, name string) error
+	Link(from, to string) error
 	Chmod(name string, mode os.FileMode) error
 	Chtimes(name string, atime, mtime time.Time) error
 	Close() error
@@ -43,6 +44,7 @@ func (whole) Rename(from, to string) error              { return os.Rename("/"+f
 func (whole) Remove(name string) error                  { return os.Remove("/" + name) }
 func (whole) Readlink(name string) (string, error)      { return os.Readlink("/" + name) }
 func (whole) Symlink(target, name string) error         { return os.Symlink(target, "/"+name) }
+func (whole) Link(from, to string) error                { return os.Link("/"+from, "/"+to) }
 func (whole) Chmod(name string, mode os.FileMode) error { return os.Chmod("/"+name, mode) }
 func (whole) Chtimes(name string, atime, mtime time.Time) error {
 	return os.Chtimes("/"+name, atime, mtime)
