@@ -246,7 +246,7 @@ func isSlash(resp *http.Response) bool {
 }
 
 func (s *Storage) lookInside(ctx context.Context, e endpoints.Entry) (endpoints.Entry, error) {
-	r, err := s.get(ctx, e.Name, 0, 1, version{})
+	r, err := s.get(ctx, e.Name, 0, 1, version{size: -1})
 	if err != nil {
 		return e, err
 	}
