@@ -106,10 +106,14 @@ const locationsHelp = `A location is a URL, or the name of an endpoint that your
     file:///path                   this host's files, in "transfer" alone
     file://HOST/path               a directory of a host where a worker runs
     s3://BUCKET/path               an object store of your site's, or Amazon's
+    https://HOST/path              a file of a web server, or WebDAV; http://, too
+    davs://[USER@]HOST/path        WebDAV with TLS; dav:// is without
     NAME:/path                     an endpoint's name: dtn, or user#dtn
 
 In URLs, write %20 for a space and %25 for a percent sign; "?" and "#" are
-ordinary characters. In NAME:/path nothing is decoded.
+ordinary characters. In NAME:/path nothing is decoded. Only in https:// and
+http:// does "?" begin a query, as signed URLs have one. It stays in the history
+of the task, where others may read it: sign for as short as will do.
 
 gsiftp://HOST/a and gsiftp://HOST//a both mean the absolute path /a, and
 gsiftp://HOST/~/a is relative to the directory you log in to. A trailing slash

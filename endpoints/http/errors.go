@@ -157,7 +157,7 @@ func kindOfSilence(err error) (fault.Kind, string) {
 		if errors.As(verify.Err, new(x509.HostnameError)) {
 			hint = "write the name that is in its certificate"
 		}
-		return fault.Permission, "the server is not who it should be: " + hint
+		return fault.Credential, "the server is not who it should be: " + hint
 	}
 	return fault.Transient, ""
 }

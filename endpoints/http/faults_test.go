@@ -344,7 +344,7 @@ func TestRedirectOutOfTLS(t *testing.T) {
 	defer d.Close()
 	rec := endpoints.Record{Name: "lab#web", Kind: Kind, Servers: []string{strings.TrimPrefix(server.URL, "https://")}}
 	_, err := d.Open(t.Context(), rec, Identity{})
-	wantFault(t, "an authority that nobody knows", err, fault.Permission, "not who it should be", "options.ca_file")
+	wantFault(t, "an authority that nobody knows", err, fault.Credential, "not who it should be", "options.ca_file")
 	rec.Options = map[string]string{"ca_file": caFile(t, server.Certificate())}
 	s, err := d.Open(t.Context(), rec, Identity{})
 	if err != nil {
