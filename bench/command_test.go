@@ -170,6 +170,9 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%q selects %v", wrong, names(got))
 		}
 	}
+	if rest := bench.NotAsked(some); len(rest) != len(bench.Peers())-len(some) || slices.Contains(rest, "scp") || !slices.Contains(rest, "guc") {
+		t.Errorf("beside %v there are %v", names(some), rest)
+	}
 	seen := make(map[string]bool)
 	for _, p := range append(bench.Peers(), bench.Ours()) {
 		if seen[p.Name] || p.Name == "" || p.Program == "" || p.Own() != strings.HasPrefix(p.Name, bench.Own) {

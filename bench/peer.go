@@ -111,6 +111,13 @@ func Select(names []string) ([]Contender, error) {
 	return chosen, nil
 }
 
+// NotAsked are the names of the peers that are not among these.
+func NotAsked(chosen []Contender) []string {
+	return slices.DeleteFunc(peerNames(), func(name string) bool {
+		return slices.ContainsFunc(chosen, func(c Contender) bool { return c.Name == name })
+	})
+}
+
 func peerNames() []string {
 	var names []string
 	for _, p := range Peers() {

@@ -19,6 +19,7 @@ type Report struct {
 	Contenders  []Contender `json:"contenders"`
 	Programs    []Program   `json:"programs"` // what was there of the peers
 	LeftOut     []LeftOut   `json:"left_out"`
+	NotAsked    []string    `json:"not_asked,omitempty"` // peers that there are, and that nobody named
 	Results     []Result    `json:"results"`
 	Remarks     []string    `json:"remarks,omitempty"`
 	Seconds     float64     `json:"seconds"` // that the whole measurement took
@@ -126,9 +127,6 @@ type Row struct {
 	ClientCPU *float64 `json:"client_cpu_per_file,omitempty"` // seconds, median
 	EngineCPU *float64 `json:"engine_cpu_per_file,omitempty"` // seconds, median
 
-	// GiBCPU is what servers and clients together used for a GiB, in seconds;
-	// nil for classes of small files, of which it says nothing.
-	GiBCPU *float64 `json:"cpu_per_gib,omitempty"`
 }
 
 // Best is the comparison that counts.
@@ -234,10 +232,6 @@ func (t times) row(class Class, c Contender) (Row, bool) {
 	row.ServerCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Server })
 	row.ClientCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Client })
 	row.EngineCPU = t.perFile(class, c.Name, func(s Sample) *float64 { return s.Engine })
-	if row.ServerCPU != nil && row.ClientCPU != nil && class.Size >= smallestOfGiB {
-		perGiB := (*row.ServerCPU + *row.ClientCPU) / float64(class.Size) * (1 << 30)
-		row.GiBCPU = &perGiB
-	}
 	if ours, ok := t.seconds[Own]; ok && c.Name != Own {
 		ratio, bounds := t.ratio(ours, [][]float64{seconds})
 		row.Ratio, row.Bounds = &ratio, bounds
@@ -246,7 +240,7 @@ func (t times) row(class Class, c Contender) (Row, bool) {
 }
 
 // smallestOfGiB is the size of files from which the bytes cost more than the
-// files do.
+// files do, and CPU times are told by the GiB.
 const smallestOfGiB = 1 << 20
 
 // perFile is nil unless the value is known of every sample.

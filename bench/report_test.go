@@ -113,6 +113,7 @@ func report(t *testing.T) bench.Report {
 		Source: "gsiftp://a/<s>/", Destination: "gsiftp://b/d/", Rounds: 3, Warmup: 1, Contenders: contenders(t),
 		Programs: []bench.Program{{Name: "globus-url-copy", Path: "/usr/bin/globus-url-copy", Version: "10.12"}},
 		LeftOut:  []bench.LeftOut{{Name: "rsync", Reason: "not on the PATH"}, {Name: "guc-fast-pp", Class: &large, Reason: "its flags make no difference to one file"}},
+		NotAsked: []string{"guc-p4", "cp"},
 		Remarks:  []string{"Shared machine."}, Seconds: 700,
 		Results: []bench.Result{
 			{Class: small, Samples: join(rounds("gridferry", 1, 1.5, 1), rounds("guc", 20), rounds("guc-fast", 2, 2.2, 2), []bench.Sample{{Contender: "scp", Warmup: true, Error: "exit status 1: no route & no host"}}), Dropped: []bench.Dropped{{Contender: "guc", Fastest: "guc-fast", Share: 0.104}, {Contender: "rsync", Round: -1, Fastest: "guc-fast", Share: 0.4, Stopped: true}}},

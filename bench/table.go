@@ -43,7 +43,12 @@ func onOff(on bool) string {
 func writeResult(b *strings.Builder, res Result, rounds int) {
 	fmt.Fprintf(b, "%s (%s), verification %s: %s\n", res.Class, transfer.FormatBytes(res.Class.Bytes()), onOff(res.Verify), Headline(res.Summary))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	header := "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE\tTEMPORAL CPU/FILE\tCPU/GiB"
+	header := "RATIO\t95 %\tCONTENDER\tFILES/S\tRATE\tMEDIAN\tIQR\tSERVER CPU/FILE\tCLIENT CPU/FILE\tTEMPORAL CPU/FILE"
+	parts := 1.0 // of a file, that CPU times are told of
+	if res.Class.Size >= smallestOfGiB {
+		header = strings.ReplaceAll(header, "CPU/FILE", "CPU/GiB")
+		parts = (1 << 30) / float64(res.Class.Size)
+	}
 	if res.Class.Each {
 		header += "\tREQUEST"
 	}
@@ -64,9 +69,9 @@ func writeResult(b *strings.Builder, res Result, rounds int) {
 		if row.Rounds < rounds {
 			name += fmt.Sprintf(" (%d of %d)", row.Rounds, rounds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\t%s\t%s", ratio, bounds, name,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s to %s\t%s\t%s\t%s", ratio, bounds, name,
 			significant(row.Files), transfer.FormatRate(row.Bytes), formatSeconds(row.Seconds), formatSeconds(row.IQR.Low), formatSeconds(row.IQR.High),
-			formatCPU(row.ServerCPU), formatCPU(row.ClientCPU), formatCPU(row.EngineCPU), formatCPU(row.GiBCPU))
+			formatCPU(row.ServerCPU, parts), formatCPU(row.ClientCPU, parts), formatCPU(row.EngineCPU, parts))
 		if res.Class.Each {
 			fmt.Fprintf(t, "\t%s", formatSeconds(row.Seconds/float64(res.Class.Files)))
 		}
@@ -133,6 +138,9 @@ func writeNames(b *strings.Builder, r Report) {
 	for _, p := range r.Programs {
 		fmt.Fprintf(b, "%s is %s, %s\n", p.Name, p.Path, p.Version)
 	}
+	if len(r.NotAsked) > 0 {
+		fmt.Fprintf(b, "Not asked: %s.\n", strings.Join(r.NotAsked, ", "))
+	}
 	for _, l := range r.LeftOut {
 		fmt.Fprintf(b, "Left out: %s\n", l)
 	}
@@ -171,12 +179,13 @@ func formatSeconds(s float64) string {
 	return fmt.Sprintf("%.0f ms", 1000*s)
 }
 
-func formatCPU(s *float64) string {
-	switch {
-	case s == nil:
+func formatCPU(perFile *float64, files float64) string {
+	if perFile == nil {
 		return "-"
-	case *s >= 1:
-		return fmt.Sprintf("%.2f s", *s)
 	}
-	return fmt.Sprintf("%s ms", significant(1000**s))
+	s := *perFile * files
+	if s >= 1 {
+		return fmt.Sprintf("%.2f s", s)
+	}
+	return fmt.Sprintf("%s ms", significant(1000*s))
 }

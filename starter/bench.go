@@ -205,6 +205,7 @@ func (b *benchmark) choose() error {
 	if err != nil {
 		return invalid("peers", err.Error(), "")
 	}
+	b.report.NotAsked = bench.NotAsked(peers)
 	out := func(name, reason string, class *bench.Class) {
 		b.report.LeftOut = append(b.report.LeftOut, bench.LeftOut{Name: name, Reason: reason, Class: class})
 	}

@@ -95,6 +95,10 @@ func (m *contest) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if round == -1 {
+			fmt.Fprintf(m.Stderr, "%s, verification %s: warming up took %s, so %d rounds take at most about %s.\n", m.class, onOff(m.verify),
+				transfer.FormatDuration(duration(r.Seconds)), m.rounds, transfer.FormatDuration(duration(r.Seconds*float64(m.rounds))))
+		}
 		if m.patience > 0 && round < m.rounds-1 {
 			m.drop(bench.Shortlist(m.report.Contenders, m.result.Samples, round)...)
 		}
@@ -125,7 +129,7 @@ func (m *contest) round(ctx context.Context, round int) error {
 		if _, err := c.Command(m.job(m.class, 0, m.verify)); err != nil || m.out[c.Name] {
 			continue
 		}
-		line.show(fmt.Sprintf("%s, verification %s, %s: %s", m.class, map[bool]string{true: "on", false: "off"}[m.verify], roundName(round, m.rounds), c.Name), m.Now())
+		line.show(fmt.Sprintf("%s, verification %s, %s: %s", m.class, onOff(m.verify), roundName(round, m.rounds), c.Name), m.Now())
 		sample := bench.Sample{Contender: c.Name, Round: max(0, round), Warmup: round < 0}
 		fastest, limit := m.limit(c, sample.Warmup)
 		// A little more, so that who is stopped has surely been too slow.
@@ -147,6 +151,16 @@ func (m *contest) round(ctx context.Context, round int) error {
 	return nil
 }
 
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// duration takes seconds.
+func duration(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
 // leastPatience is the least time that patience is a factor of: what is over in
 // no time is cheap to wait for.
 const leastPatience = 2 * time.Second
@@ -158,8 +172,8 @@ func (m *contest) limit(c bench.Contender, warmup bool) (fastest string, limit t
 	if m.patience == 0 || !warmup || c.Own() {
 		return "", m.runLimit
 	}
-	name, seconds := bench.FastestSoFar(m.report.Contenders, m.result.Samples, c)
-	limit = time.Duration(m.patience * max(seconds, leastPatience.Seconds()) * float64(time.Second))
+	name, least := bench.FastestSoFar(m.report.Contenders, m.result.Samples, c)
+	limit = duration(m.patience * max(least, leastPatience.Seconds()))
 	if name == "" || limit >= m.runLimit {
 		return "", m.runLimit
 	}
