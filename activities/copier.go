@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gridferry/gridferry/blob"
-	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -65,7 +64,7 @@ type copier struct {
 	blocked   *transfer.Fault
 	dataBlock bool
 	fatal     error
-	servers   []endpoints.ServerChange
+	servers   serverChanges
 	drained   error            // an endpoint is out of use: again when it is not
 	upsetBy   *FailedFile      // of a range: why the whole file is to be looked at
 	again     *transfer.Ranged // of a join: the generation that is to be copied
@@ -444,7 +443,7 @@ func (c *copier) result() CopyResult {
 	res := CopyResult{
 		Complete: l.Complete, Files: files, Bytes: bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
-		Servers: c.servers, Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again, Adapted: c.staff.adapted,
+		Servers: c.servers.list(), Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again, Adapted: c.staff.adapted,
 	}
 	if c.ends != nil {
 		res.SourceCredential = unlike(c.in.Probe.Source.Login, c.ends.src)

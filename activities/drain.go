@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -68,8 +70,7 @@ func (c *copier) watchServers() (stop func()) {
 		stops = append(stops, w.Watch(func(change endpoints.ServerChange) {
 			change.Why = clip(change.Why)
 			change.Time = change.Time.UTC()
-			// Whoever tells of it must not wait for what this lock is held for.
-			go c.serverChanged(change)
+			c.servers.add(change)
 		}))
 	}
 	return func() {
@@ -79,10 +80,24 @@ func (c *copier) watchServers() (stop func()) {
 	}
 }
 
-func (c *copier) serverChanged(change endpoints.ServerChange) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.servers) < maxFaults {
-		c.servers = append(c.servers, change)
+// serverChanges are what watchServers has noted. They have a lock of their own:
+// whoever tells of a change must not wait for what the copier's is held for.
+type serverChanges struct {
+	mu  sync.Mutex
+	all []endpoints.ServerChange
+}
+
+func (s *serverChanges) add(c endpoints.ServerChange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) < maxFaults {
+		s.all = append(s.all, c)
 	}
+}
+
+// list returns them in the order in which they happened.
+func (s *serverChanges) list() []endpoints.ServerChange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
