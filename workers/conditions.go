@@ -188,12 +188,14 @@ type sharing interface {
 	SetCondition(c endpoints.Condition)
 }
 
-// share has the opener keep to what all workers have in common, until the
-// process stops.
-func (p *Process) share(c Config) {
+// share has the opener keep to what all workers have in common. It is called
+// before anything is opened; begin is for when the workers are at work, and
+// ends with the process.
+func (p *Process) share(c Config) (begin func()) {
+	begin = func() {}
 	opener, ok := c.Endpoints.(sharing)
 	if !ok {
-		return
+		return begin
 	}
 	if c.Rations != nil {
 		task := transfer.TaskID(sessionsOf)
@@ -203,14 +205,16 @@ func (p *Process) share(c Config) {
 		opener.UseLimits(c.Leases, c.Rations, task, c.Identity, c.Log)
 	}
 	if c.Conditions == nil {
-		return
+		return begin
 	}
 	w := NewWatcher(c.Identity, c.Metrics, c.Log)
 	opener.UseWatcher(w)
-	ctx, cancel := context.WithCancel(context.Background())
-	go w.Watch(ctx, c.Conditions, opener.SetCondition)
-	go func() {
-		<-p.stopping
-		cancel()
-	}()
+	return func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		go w.Watch(ctx, c.Conditions, opener.SetCondition)
+		go func() {
+			<-p.stopping
+			cancel()
+		}()
+	}
 }

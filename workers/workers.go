@@ -188,7 +188,7 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 		Endpoints: c.Endpoints, Blobs: c.Blobs, Leases: c.Leases, Capabilities: c.Capabilities, Rations: c.Rations, Pairs: c.Pairs,
 		Identity: c.Identity, Site: c.Site, Stopping: p.stopping, Log: c.Log,
 	}
-	p.share(c)
+	watch := p.share(c)
 	for _, r := range roles {
 		w, err := p.worker(c, r, data)
 		if err == nil {
@@ -201,6 +201,7 @@ func Start(ctx context.Context, c Config, roles ...Role) (*Process, error) {
 		p.workers = slices.Insert(p.workers, 0, w)
 		c.Log.Info("worker started", "role", r, "queue", queue(c, r), "identity", c.Identity)
 	}
+	watch()
 	if slices.Contains(roles, Control) && c.Sweep > 0 {
 		if err := service.EnsureSweep(ctx, c.Client, transfer.QueueControl, c.Sweep, c.Keep); err != nil {
 			c.Log.Warn("nothing sweeps: the schedule could not be made", "error", err)
