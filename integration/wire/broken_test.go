@@ -21,7 +21,7 @@ func TestBrokenPart(t *testing.T) {
 	write(t, s, "f", before)
 	part, other := gridftp.Range{Off: 2 * mib, End: 6 * mib}, content(2, 4*mib)
 	broken := 0
-	for n := range 120 {
+	for n := range 60 {
 		ctx, cancel := context.WithCancel(bounded(t))
 		c := w.dial(s)
 		out, err := c.Create(ctx, s.Path("f"), &part, part.Len(), gridftp.TransferOptions{})
@@ -46,7 +46,7 @@ func TestBrokenPart(t *testing.T) {
 			t.Fatalf("breaking off the part %v the %dth time changed what is before it", part, n+1)
 		}
 	}
-	t.Logf("%d of 120 parts were broken off", broken)
+	t.Logf("%d of 60 parts were broken off", broken)
 	if broken == 0 {
 		t.Error("none of the parts was broken off")
 	}

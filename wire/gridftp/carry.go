@@ -22,6 +22,7 @@ type carrier struct {
 	ticket  *ticket
 	eager   bool // there are no connections yet
 	started bool
+	begun   bool // the server has said that it is ready
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	moved   chan error // one value, when the bytes have ended
@@ -93,6 +94,7 @@ func (k *carrier) finish(command string, o TransferOptions) error {
 		select {
 		case w := <-words:
 			if w.err == nil && w.reply.Preliminary() {
+				k.begun = true
 				if !k.ended {
 					timer.Stop()
 					k.start()
@@ -153,7 +155,8 @@ func (k *carrier) conclude(command string, w word, moveErr error) error {
 		return w.err
 	case moveErr != nil:
 		return c.ctl.fail(moveErr)
-	case !k.started:
+	case !k.begun:
+		// RFC 959, 5.4 has no such answer: it is the one to something else.
 		return c.ctl.fail(fmt.Errorf("gridftp: %s was answered %v without a transfer", command, w.reply))
 	}
 	return nil

@@ -206,8 +206,16 @@ func (c *Client) begin(ctx context.Context) (end func(), err error) {
 	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
 		return nil, c.ctl.fail(ErrExpired)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.ctl.fail(context.Cause(ctx)) })
-	return func() { stop() }, nil
+	failed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.ctl.fail(context.Cause(ctx))
+		close(failed)
+	})
+	return func() {
+		if !stop() {
+			<-failed // so that nobody takes the session for a sound one meanwhile
+		}
+	}, nil
 }
 
 // command sends a verb with its argument, if any, and returns its positive or
