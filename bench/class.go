@@ -11,6 +11,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // The limits of a class: what a person may mean, and what a mistyped one may
@@ -42,8 +44,8 @@ var units = []struct {
 }
 
 // ParseClass takes a class such as "1000x16KiB": how many files, and the size
-// of each in B, kB, MB, GB, TB, KiB, MiB, GiB or TiB. "100x1B/each" are 100
-// requests of one file.
+// of each as transfer.ParseSize takes it. "100x1B/each" are 100 requests of one
+// file.
 func ParseClass(text string) (Class, error) {
 	whole := text
 	bad := func(what string) (Class, error) {
@@ -58,21 +60,14 @@ func ParseClass(text string) (Class, error) {
 	if err != nil || files < 1 || files > MaxFiles {
 		return bad(fmt.Sprintf("does not have 1 to %d files", MaxFiles))
 	}
-	digits := strings.TrimRight(size, "kKMGTiB")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 {
+	n, err := transfer.ParseSize(size)
+	switch {
+	case err != nil:
 		return bad("does not say the size of a file")
+	case n > MaxBytes/int64(files):
+		return bad(fmt.Sprintf("is more than %d bytes", int64(MaxBytes)))
 	}
-	for _, u := range units {
-		if u.name != size[len(digits):] {
-			continue
-		}
-		if n > MaxBytes/u.bytes/int64(files) {
-			return bad(fmt.Sprintf("is more than %d bytes", int64(MaxBytes)))
-		}
-		return Class{Files: files, Size: n * u.bytes, Each: one}, nil
-	}
-	return bad(fmt.Sprintf("has the unit %q, which is not B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", size[len(digits):]))
+	return Class{Files: files, Size: n, Each: one}, nil
 }
 
 // Bytes is how much the class holds.

@@ -30,7 +30,7 @@ func TestParseClass(t *testing.T) {
 }
 
 func TestParseClassRefuses(t *testing.T) {
-	for _, text := range []string{"", "1000", "x1KiB", "0x1KiB", "-1x1B", "1x", "1xB", "1x1", "1x1Kb", "1x-1B", "1x1.5GiB", "99999999x1B", "10000000x1TiB", "1x9223372036854775807TiB", "1x1BKiB", "1x1B/", "/each", "1x1B/all"} {
+	for _, text := range []string{"", "1000", "x1KiB", "0x1KiB", "-1x1B", "1x", "1xB", "1x1Kb", "1x-1B", "99999999x1B", "10000000x1TiB", "1x9223372036854775807TiB", "1x1BKiB", "1x1B/", "/each", "1x1B/all"} {
 		if c, err := bench.ParseClass(text); err == nil {
 			t.Errorf("%q is %+v", text, c)
 		} else if !strings.Contains(err.Error(), "1000x16KiB") {
