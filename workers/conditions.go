@@ -21,6 +21,9 @@ const (
 	// downKept is how long a server is known as down of a worker that says
 	// nothing more of it.
 	downKept = time.Minute
+	// maxShown is how many servers the metrics tell apart: users may name any,
+	// and what was shown once is shown until the process ends.
+	maxShown = 1000
 )
 
 // Watcher tells this process of the condition of servers, and others of what
@@ -32,6 +35,7 @@ type Watcher struct {
 	mu    sync.Mutex
 	down  map[string]endpoints.ServerChange // left out by this process
 	unput map[string]struct{}               // servers of which the others do not know yet
+	shown map[string]struct{}               // in the metrics, at most maxShown
 
 	out    *prometheus.GaugeVec
 	opened *prometheus.CounterVec
@@ -41,7 +45,7 @@ type Watcher struct {
 // nil.
 func NewWatcher(identity string, reg prometheus.Registerer, log *slog.Logger) *Watcher {
 	w := &Watcher{
-		identity: identity, log: log, down: map[string]endpoints.ServerChange{}, unput: map[string]struct{}{},
+		identity: identity, log: log, down: map[string]endpoints.ServerChange{}, unput: map[string]struct{}{}, shown: map[string]struct{}{},
 		out: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gridferry_server_left_out", Help: "1 while this process leaves a server out because it does not answer, 0 when it did before.",
 		}, []string{"server"}),
@@ -62,12 +66,26 @@ func (w *Watcher) Changed(c endpoints.ServerChange) {
 	w.unput[c.Server] = struct{}{}
 	if c.Out {
 		w.down[c.Server] = c
-		w.out.WithLabelValues(c.Server).Set(1)
-		w.opened.WithLabelValues(c.Server).Inc()
+	} else {
+		delete(w.down, c.Server)
+	}
+	w.show(c)
+}
+
+// show puts a change into the metrics. The caller holds mu.
+func (w *Watcher) show(c endpoints.ServerChange) {
+	if _, known := w.shown[c.Server]; !known {
+		if len(w.shown) == maxShown {
+			return
+		}
+		w.shown[c.Server] = struct{}{}
+	}
+	if !c.Out {
+		w.out.WithLabelValues(c.Server).Set(0)
 		return
 	}
-	delete(w.down, c.Server)
-	w.out.WithLabelValues(c.Server).Set(0)
+	w.out.WithLabelValues(c.Server).Set(1)
+	w.opened.WithLabelValues(c.Server).Inc()
 }
 
 // Watch hears and tells until ctx ends. take is given what is new.

@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,32 @@ func TestDrainedEndpoints(t *testing.T) {
 	_, err = o.Open(t.Context(), rec, "ann", "")
 	if !fault.Is(err, fault.Busy) || !errors.As(err, new(*endpoints.DrainedError)) || !strings.Contains(err.Error(), "a new disk") {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// TestWatcherShowsSoMany: users name servers, and metrics are kept for good.
+func TestWatcherShowsSoMany(t *testing.T) {
+	reg := NewRegistry("test")
+	w := NewWatcher("one", reg, nil)
+	for i := range maxShown + 10 {
+		w.Changed(endpoints.ServerChange{Server: fmt.Sprintf("%d.example:2811", i), Out: true})
+		w.Changed(endpoints.ServerChange{Server: fmt.Sprintf("%d.example:2811", i)})
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range families {
+		if f.GetName() == "gridferry_server_left_out" || f.GetName() == "gridferry_server_failures_total" {
+			seen++
+			if n := len(f.GetMetric()); n != maxShown {
+				t.Errorf("%s tells %d servers apart", f.GetName(), n)
+			}
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d of 2 metrics are there", seen)
 	}
 }
 
