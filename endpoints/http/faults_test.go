@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -463,5 +464,42 @@ func TestSlowWrites(t *testing.T) {
 	}
 	if err := w.Commit(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The ways to say who one is, besides a password.
+func TestIdentities(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer word" && len(r.TLS.PeerCertificates) == 0 {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	d := New(Config{})
+	defer d.Close()
+	rec := endpoints.Record{Name: "lab#web", Kind: Kind, Servers: []string{strings.TrimPrefix(server.URL, "https://")}, Options: map[string]string{"ca_file": caFile(t, server.Certificate())}}
+	for _, id := range []Identity{
+		{Owner: "ada", Token: "word", Fingerprint: "1"},
+		{Owner: "ada", Certificate: &server.TLS.Certificates[0], Fingerprint: "2"},
+	} {
+		s, err := d.Open(t.Context(), rec, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Fingerprint() != id.Fingerprint {
+			t.Errorf("the fingerprint is %q", s.Fingerprint())
+		}
+		_ = s.Close()
+	}
+	_, err := d.Open(t.Context(), rec, Identity{Owner: "ada", Token: "old", Fingerprint: "3"})
+	wantFault(t, "another token", err, fault.Credential, "log in to lab#web", "renew it in the file")
+	if e, ok := errors.AsType[*endpoints.CredentialError](err); !ok || e.Fingerprint != "3" || e.Domain != "lab#web" {
+		t.Errorf("the error is about %+v", e)
+	}
+	d.CloseCredential("1")
+	if len(d.clients) != 2 {
+		t.Errorf("%d clients are left of 3", len(d.clients))
 	}
 }

@@ -86,7 +86,8 @@ func (s *Storage) login(ctx context.Context) error {
 		srv.dav = speaksDAV(resp.Header)
 	}
 	err = refused(resp)
-	if kind, _ := kindOfStatus(resp.StatusCode); resp.StatusCode >= 400 && (kind == fault.Credential || kind == fault.Busy || kind == fault.Transient) {
+	// Other refusals are of OPTIONS, which a server need not know where the record does.
+	if kind, _ := kindOfStatus(resp.StatusCode); kind == fault.Credential || kind == fault.Busy || kind == fault.Transient && s.opts.webdav == auto {
 		return s.failed(ctx, op, s.name, err)
 	}
 	if ok && known.rtt < srv.rtt {
