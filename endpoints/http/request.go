@@ -43,6 +43,9 @@ func newWatch(ctx context.Context, limit time.Duration) *watch {
 func (w *watch) wait() { w.timer.Reset(w.limit) }
 func (w *watch) rest() { w.timer.Stop() }
 
+// waitLonger is wait, for a server that has more to do than to answer.
+func (w *watch) waitLonger(by time.Duration) { w.timer.Reset(w.limit + by) }
+
 // end is the end of the request, whose answer was read or is not wanted.
 func (w *watch) end() {
 	w.timer.Stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"path"
 	"slices"
 	"strings"
@@ -73,12 +74,12 @@ func (s *Storage) login(ctx context.Context) error {
 		s.server = known
 		return nil
 	}
-	begun := time.Now()
-	resp, err := s.do(ctx, request{method: http.MethodOptions, url: s.url("/", true), again: true})
+	var trip trip
+	resp, err := s.do(httptrace.WithClientTrace(ctx, trip.trace()), request{method: http.MethodOptions, url: s.url("/", true), again: true})
 	if err != nil {
 		return s.failed(ctx, op, s.name, err)
 	}
-	srv := server{name: resp.Header.Get("Server"), dav: s.opts.webdav == on, rtt: time.Since(begun), proven: time.Now()}
+	srv := server{name: resp.Header.Get("Server"), dav: s.opts.webdav == on, rtt: trip.time(), proven: time.Now()}
 	if len(srv.name) > maxWords {
 		srv.name = srv.name[:maxWords]
 	}
@@ -90,7 +91,7 @@ func (s *Storage) login(ctx context.Context) error {
 	if kind, _ := kindOfStatus(resp.StatusCode); kind == fault.Credential || kind == fault.Busy || kind == fault.Transient && s.opts.webdav == auto {
 		return s.failed(ctx, op, s.name, err)
 	}
-	if ok && known.rtt < srv.rtt {
+	if ok && known.rtt > 0 && known.rtt < srv.rtt {
 		srv.rtt = known.rtt
 	}
 	s.server = srv
@@ -99,6 +100,20 @@ func (s *Storage) login(ctx context.Context) error {
 	s.client.known[key] = srv
 	return nil
 }
+
+// trip measures the time from a request to its answer, without the making of the
+// connection. Its parts are told of by different goroutines.
+type trip struct{ sent, answered atomic.Int64 }
+
+func (t *trip) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { t.sent.Store(time.Now().UnixNano()) },
+		GotFirstResponseByte: func() { t.answered.Store(time.Now().UnixNano()) },
+	}
+}
+
+// time is 0 when it was not measured.
+func (t *trip) time() time.Duration { return time.Duration(max(0, t.answered.Load()-t.sent.Load())) }
 
 // speaksDAV reads the classes of compliance (RFC 4918, 10.1).
 func speaksDAV(h http.Header) bool {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -304,7 +305,7 @@ func (st *stream) open(w *watch) io.ReadCloser {
 	if int64(len(st.head)) == st.length {
 		return io.NopCloser(bytes.NewReader(st.head))
 	}
-	return &outgoing{st, io.MultiReader(bytes.NewReader(st.head), st.in), w}
+	return &outgoing{st: st, r: io.MultiReader(bytes.NewReader(st.head), st.in), w: w}
 }
 
 // outgoing is the body of a PUT as net/http reads it.
@@ -312,14 +313,23 @@ type outgoing struct {
 	st *stream
 	r  io.Reader
 	w  *watch
+	n  int64 // bytes that were read
 }
+
+// settling is how many bytes a second a server may need to check a file that it
+// has had, or to move it to where it belongs, before it answers.
+const settling = 50 << 20
 
 // Read is where the server's turn ends: it has had all bytes before these.
 func (o *outgoing) Read(b []byte) (int, error) {
 	o.st.begun.Store(true)
 	o.w.rest()
 	n, err := o.r.Read(b)
-	o.w.wait()
+	if o.n += int64(n); err == nil {
+		o.w.wait()
+	} else {
+		o.w.waitLonger(time.Duration(o.n/settling) * time.Second)
+	}
 	return n, err
 }
 
