@@ -170,7 +170,7 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%q selects %v", wrong, names(got))
 		}
 	}
-	if rest := bench.NotAsked(some); len(rest) != len(bench.Peers())-len(some) || slices.Contains(rest, "scp") || !slices.Contains(rest, "guc") {
+	if rest := names(bench.NotAsked(some)); len(rest) != len(bench.Peers())-len(some) || slices.Contains(rest, "scp") || !slices.Contains(rest, "guc") {
 		t.Errorf("beside %v there are %v", names(some), rest)
 	}
 	seen := make(map[string]bool)

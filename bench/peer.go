@@ -111,10 +111,10 @@ func Select(names []string) ([]Contender, error) {
 	return chosen, nil
 }
 
-// NotAsked are the names of the peers that are not among these.
-func NotAsked(chosen []Contender) []string {
-	return slices.DeleteFunc(peerNames(), func(name string) bool {
-		return slices.ContainsFunc(chosen, func(c Contender) bool { return c.Name == name })
+// NotAsked are the peers that are not among these.
+func NotAsked(chosen []Contender) []Contender {
+	return slices.DeleteFunc(Peers(), func(peer Contender) bool {
+		return slices.ContainsFunc(chosen, func(c Contender) bool { return c.Name == peer.Name })
 	})
 }
 

@@ -19,7 +19,7 @@ type Report struct {
 	Contenders  []Contender `json:"contenders"`
 	Programs    []Program   `json:"programs"` // what was there of the peers
 	LeftOut     []LeftOut   `json:"left_out"`
-	NotAsked    []string    `json:"not_asked,omitempty"` // peers that there are, and that nobody named
+	NotAsked    []string    `json:"not_asked,omitempty"` // peers that could have taken part, had anybody named them
 	Results     []Result    `json:"results"`
 	Remarks     []string    `json:"remarks,omitempty"`
 	Seconds     float64     `json:"seconds"` // that the whole measurement took

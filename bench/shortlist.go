@@ -13,7 +13,7 @@ type Dropped struct {
 	Contender string  `json:"contender"`
 	Round     int     `json:"round"` // after which; negative while warming up
 	Fastest   string  `json:"fastest"`
-	Share     float64 `json:"share"` // the most it ever had of the fastest's rate; when stopped, less than this
+	Share     float64 `json:"share"` // the rate of its best run over the fastest's worst; when stopped, more than it had
 	Stopped   bool    `json:"stopped,omitempty"`
 }
 
@@ -22,21 +22,22 @@ func (d Dropped) String() string {
 	if d.Stopped {
 		return fmt.Sprintf("%s (stopped while warming up: under %.2f of %s)", d.Contender, d.Share, d.Fastest)
 	}
-	return fmt.Sprintf("%s (after round %d: at most %.2f of %s)", d.Contender, d.Round+1, d.Share, d.Fastest)
+	return fmt.Sprintf("%s (after round %d: %.2f of %s)", d.Contender, d.Round+1, d.Share, d.Fastest)
 }
 
-// shares are the parts of the fastest's rate that a contender must have had
-// once, warming up included, to go on after the first, second and third round.
-// They rise because what happens to nobody in three rounds is no accident.
+// shares are the parts of the rate of the fastest's worst run that a
+// contender's best run must have had, warming up included, to go on after the
+// first, second and third round. They rise because the more runs do not overlap,
+// the less can it be an accident.
 func shares() []float64 { return []float64{0.7, 0.8, 0.9} }
 
 // Shortlist says who need not run in the rounds after this one, which is the
 // last of the samples: successive halving over the grid, so that the time goes
 // to those that may be the best. Peers are measured by the peer with the
-// fastest median so far, yardsticks by the fastest yardstick, each time by the
-// rates of one and the same round; gridferry and its variants stay. Whoever
-// goes has been slower each time, so that leaving it out of the choice of the
-// best does not flatter gridferry.
+// fastest median so far, yardsticks by the fastest yardstick; gridferry and its
+// variants stay. Whoever goes has been slower each time than the fastest ever
+// was, so that leaving it out of the choice of the best does not flatter
+// gridferry; on a busy machine few go.
 func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
 	if round < 0 || round >= len(shares()) {
 		return nil
@@ -61,10 +62,7 @@ func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
 			return int(math.Copysign(1, measured(runs[a], round)-measured(runs[b], round)))
 		})
 		for _, name := range names {
-			share := 0.0
-			for i, seconds := range runs[name] {
-				share = max(share, runs[fastest][i]/seconds)
-			}
+			share := slices.Max(runs[fastest]) / slices.Min(runs[name])
 			if name != fastest && share < shares()[round] {
 				dropped = append(dropped, Dropped{Contender: name, Round: round, Fastest: fastest, Share: share})
 			}
@@ -74,7 +72,7 @@ func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
 }
 
 // runsUntil are a contender's times, warming up first, and whether it has come
-// through the round. All who have, have run as often.
+// through the round.
 func runsUntil(samples []Sample, name string, round int) (seconds []float64, still bool) {
 	for _, s := range samples {
 		if s.Contender != name {

@@ -98,7 +98,7 @@ s3.max_concurrent_requests, and the latter 64MB for s3.multipart_chunksize.`,
 	flags.StringSliceVar(&f.peers, "peers", []string{bench.AllPeers}, "`NAMES` or patterns, such as guc,scp or guc-fast*; all is every peer, gridferry-classic must be named")
 	flags.StringVar(&f.verify, "verify", "off", "on, off or both: whether everybody compares checksums after copying; both measures each class twice")
 	flags.StringVar(&f.route, "route", "", "gridferry's `ROUTE`: auto, third-party or relay")
-	flags.Float64Var(&f.patience, "patience", 0, "spend no time on peers that are clearly slower than another: one is stopped when warming up takes it this `FACTOR` of the fastest peer's time, and dropped when it has always been under 0.7 of the fastest's rate after round 1, 0.8 after 2, or 0.9 after 3; 0 waits for everybody")
+	flags.Float64Var(&f.patience, "patience", 0, "spend no time on peers that are clearly slower than another: one is stopped when warming up takes it this `FACTOR` of the fastest peer's time, and dropped after round 1 when its best run had under 0.7 of the rate of the fastest peer's worst, after 2 under 0.8, after 3 under 0.9; 0 waits for everybody")
 	flags.BoolVar(&f.encrypt, "encrypt", false, "everybody encrypts the data on its way")
 	flags.BoolVar(&f.noDCAU, "no-dcau", false, "peers leave data channels unauthenticated; gridferry does where the endpoint's options say dcau: none")
 	flags.StringVar(&f.sourceDir, "source-dir", "", "SOURCE as a `DIRECTORY` of this machine, where files can be made")
@@ -205,7 +205,11 @@ func (b *benchmark) choose() error {
 	if err != nil {
 		return invalid("peers", err.Error(), "")
 	}
-	b.report.NotAsked = bench.NotAsked(peers)
+	for _, c := range bench.NotAsked(peers) {
+		if slices.ContainsFunc(b.classes, func(class bench.Class) bool { return b.cannot(c, class) == nil }) {
+			b.report.NotAsked = append(b.report.NotAsked, c.Name)
+		}
+	}
 	out := func(name, reason string, class *bench.Class) {
 		b.report.LeftOut = append(b.report.LeftOut, bench.LeftOut{Name: name, Reason: reason, Class: class})
 	}

@@ -61,6 +61,7 @@ func programVersion(program string) string {
 	argv := map[string][]string{
 		"globus-url-copy": {program, "-version"},
 		"scp":             {"ssh", "-V"}, // scp itself does not tell
+		"sftp":            {"ssh", "-V"},
 		"rclone":          {program, "version"},
 		"sh":              {"sh", "-c", "echo the shell"}, // of which not all know their version
 		"nullcopy":        {"sh", "-c", "echo of this checkout"},

@@ -73,9 +73,11 @@ func (s *store) clients(t *testing.T) string {
 // env is what rclone and aws read.
 func (s *store) env(t *testing.T) []string {
 	t.Helper()
-	profiles := "[default]\nregion = us-east-1\n" +
-		"[profile gridferry-bench-32]\nregion = us-east-1\ns3 =\n  max_concurrent_requests = 32\n" +
-		"[profile gridferry-bench-64x64M]\nregion = us-east-1\ns3 =\n  max_concurrent_requests = 64\n  multipart_chunksize = 64MB\n"
+	// With a profile, aws looks for no keys in the environment.
+	common := fmt.Sprintf("region = us-east-1\naws_access_key_id = %s\naws_secret_access_key = %s\n", s.Access, s.Secret)
+	profiles := "[default]\n" + common +
+		"[profile gridferry-bench-32]\n" + common + "s3 =\n  max_concurrent_requests = 32\n" +
+		"[profile gridferry-bench-64x64M]\n" + common + "s3 =\n  max_concurrent_requests = 64\n  multipart_chunksize = 64MB\n"
 	return []string{
 		"AWS_ACCESS_KEY_ID=" + s.Access, "AWS_SECRET_ACCESS_KEY=" + s.Secret, "AWS_REGION=us-east-1",
 		"AWS_CONFIG_FILE=" + s.write(t, "profiles", profiles, 0o600), "AWS_EC2_METADATA_DISABLED=true",
