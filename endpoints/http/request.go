@@ -189,7 +189,7 @@ func (s *Storage) send(ctx context.Context, r request, to *url.URL) (*http.Respo
 		switch id := s.client.id; {
 		case id.Token != "":
 			req.Header.Set("Authorization", "Bearer "+id.Token)
-		case id.Password != "" || s.opts.user != "" && to.Scheme == schemeHTTPS:
+		case id.Password != "":
 			req.SetBasicAuth(s.opts.user, id.Password)
 		}
 	}
