@@ -28,8 +28,9 @@ type run struct {
 	base    int // index of its first file, for the observer
 	observe Observer
 
-	lanes  [2]*lane // the source's and the destination's
-	slots  chan struct{}
+	lanes  [2]*lane      // the source's and the destination's
+	window int           // files in flight at most
+	room   chan struct{} // has a token when there may be room for a batch
 	events chan event
 	quit   chan struct{} // closed when nothing more is to be sent
 	deaf   chan struct{} // closed when nothing more is to be heard
@@ -123,7 +124,7 @@ func newRun(p *pairing, base int, observe Observer) *run {
 	window = min(window, maxQueued/perFile)
 	r := &run{
 		p: p, base: base, observe: observe,
-		slots:  make(chan struct{}, window),
+		window: window, room: make(chan struct{}, 1),
 		events: make(chan event, 64),
 		quit:   make(chan struct{}),
 		deaf:   make(chan struct{}),
@@ -293,8 +294,13 @@ func (r *run) post(e event) bool {
 	}
 }
 
-// maxBatch is how many files' commands are sent in one go.
-const maxBatch = 64
+// A batch is the files whose commands are sent in one go: maxBatch at most, and,
+// while more are under way, no fewer than one of batchShare of the window. One
+// at a time, each file would wake both servers and us for itself.
+const (
+	maxBatch   = 64
+	batchShare = 4
+)
 
 // write takes files and sends their commands, as many as the window allows.
 func (r *run) write(ctx context.Context, next func(context.Context) (File, bool)) *verdict {
@@ -305,15 +311,13 @@ func (r *run) write(ctx context.Context, next func(context.Context) (File, bool)
 	}()
 	for index, more := 0, true; more; {
 		var batch []*record
-		select {
-		case r.slots <- struct{}{}:
-		case <-r.quit:
+		room, ok := r.await()
+		if !ok {
 			return nil
 		}
-		for {
+		for len(batch) < room {
 			var file File
 			if file, more = next(ctx); !more {
-				<-r.slots
 				break
 			}
 			rec := &record{File: file, index: index}
@@ -324,9 +328,7 @@ func (r *run) write(ctx context.Context, next func(context.Context) (File, bool)
 				return &verdict{index: index, err: err}
 			}
 			index++
-			if batch = append(batch, rec); len(batch) == maxBatch || !r.slot() {
-				break
-			}
+			batch = append(batch, rec)
 		}
 		if v := r.send(batch); v != nil {
 			return v
@@ -335,13 +337,25 @@ func (r *run) write(ctx context.Context, next func(context.Context) (File, bool)
 	return nil
 }
 
-// slot takes a slot of the window if one is free.
-func (r *run) slot() bool {
-	select {
-	case r.slots <- struct{}{}:
-		return true
-	default:
-		return false
+// free is for how many files the window has room; 0 unless it is for a batch.
+func (r *run) free() int {
+	if room := r.window - r.outstanding(); room >= min(maxBatch, max(1, r.window/batchShare)) {
+		return min(room, maxBatch)
+	}
+	return 0
+}
+
+// await waits for room for a batch. It is false when nothing more is to be sent.
+func (r *run) await() (room int, ok bool) {
+	for {
+		if room = r.free(); room > 0 {
+			return room, true
+		}
+		select {
+		case <-r.room:
+		case <-r.quit:
+			return 0, false
+		}
 	}
 }
 
@@ -505,17 +519,22 @@ func (r *run) report() *verdict {
 		if err := rec.checkCounts(); err != nil {
 			return &verdict{side: err.Side, index: rec.index, err: err}
 		}
-		r.mu.Lock()
-		r.pending[0] = nil
-		r.pending = r.pending[1:]
-		r.mu.Unlock()
 		r.done++
 		if r.observe.Done != nil {
 			o := Outcome{File: rec.File, Index: r.base + rec.index, Bytes: rec.count(), SourceSum: rec.sides[0].sum, DestSum: rec.sides[1].sum}
 			o.SumErr = errors.Join(rec.sides[0].sumErr, rec.sides[1].sumErr)
 			r.observe.Done(o)
 		}
-		<-r.slots
+		r.mu.Lock()
+		r.pending[0] = nil
+		r.pending = r.pending[1:]
+		r.mu.Unlock()
+		if r.free() > 0 {
+			select {
+			case r.room <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
 
