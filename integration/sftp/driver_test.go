@@ -41,11 +41,6 @@ func TestSuite(t *testing.T) {
 	})
 	t.Run("Root", func(t *testing.T) {
 		endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) {
-			return open(t, d, server, server.Record(t.TempDir())), ""
-		})
-	})
-	t.Run("Linked", func(t *testing.T) {
-		endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) {
 			link := filepath.Join(t.TempDir(), "link")
 			must(t, os.Symlink(t.TempDir(), link))
 			return open(t, d, server, server.Record(link)), ""
