@@ -23,10 +23,14 @@ var defaultParts = partSizes{from: 64 << 20, share: 64, min: 16 << 20, max: 256 
 // not say less.
 func (p partSizes) of(size int64) int64 { return min(max((size+p.share-1)/p.share, p.min), p.max) }
 
-// partsAhead is how many parts are outstanding at most. The servers take one
-// after the other, so a deeper queue risks nothing more, but a stopped
-// worker's servers work it off to its end.
-const partsAhead = 8
+// So many parts are outstanding at most, and at least, however few the files:
+// the first ones are small. The servers take one after the other, so a deeper
+// queue risks nothing more, but a stopped worker's servers work it off to its
+// end.
+const (
+	partsLeast = 4
+	partsAhead = 8
+)
 
 const (
 	// partTime is how long a sender is at a part at most, so that as much is

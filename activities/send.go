@@ -45,7 +45,7 @@ func (c *copier) sendOptions(t turn) endpoints.SendOptions {
 	case t.lone && !t.parts:
 		opts.Pipelining = 1
 	case t.parts:
-		opts.Pipelining = min(max(opts.Pipelining, 2), partsAhead)
+		opts.Pipelining = min(max(opts.Pipelining, partsLeast), partsAhead)
 	}
 	if c.in.Options.Verify == transfer.VerifyChecksum && !t.parts {
 		opts.Checksum = c.in.Probe.Checksum
