@@ -3,6 +3,8 @@ package activities
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -198,4 +201,46 @@ func allocated(t *testing.T, name string) int64 {
 		t.Fatal(err)
 	}
 	return fi.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+// What is read back beside the writing is all of the file, or nothing.
+func TestReadBack(t *testing.T) {
+	f := folders{t.TempDir(), t.TempDir()}
+	data := content(3, 3<<20+7)
+	if err := os.WriteFile(filepath.Join(f.dst, "file"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dst, err := f.Open(t.Context(), endpoints.Record{Root: f.dst}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	size := int64(len(data))
+	want := fmt.Sprintf("%x", sha256.Sum256(data))
+	for name, test := range map[string]struct {
+		parts []endpoints.Range
+		want  string
+	}{
+		"all":            {[]endpoints.Range{{End: 1 << 20}, {Off: 1 << 20, End: 3 << 20}, {Off: 3 << 20, End: size}}, want},
+		"without an end": {[]endpoints.Range{{End: 1 << 20}}, ""},
+		"with a gap":     {[]endpoints.Range{{End: 1 << 20}, {Off: 2 << 20, End: size}}, ""},
+		"out of order":   {[]endpoints.Range{{Off: 1 << 20, End: size}, {End: 1 << 20}}, ""},
+		"beyond the end": {[]endpoints.Range{{End: size + 1}}, ""},
+	} {
+		r := &relay{c: &copier{d: &Data{}, ends: &pair{dst: &place{Storage: dst}}}, f: transfer.File{Size: size}, path: "/file", alg: "sha256"}
+		b := r.readBack(t.Context())
+		for _, part := range test.parts {
+			b.add(part)
+		}
+		if got := b.sum(); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		b.stop()
+	}
+	r := &relay{c: &copier{d: &Data{}, ends: &pair{dst: &place{Storage: dst}}}, f: transfer.File{Size: size}, path: "/file", alg: "sha256"}
+	b := r.readBack(t.Context())
+	b.stop()
+	for range 2 * unread {
+		b.add(endpoints.Range{End: 1})
+	}
 }

@@ -30,7 +30,7 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 		c.mu.Lock()
 		a := arrival{path: r.path, relayed: true, parts: t.parts}
 		if err == nil && r.hash != nil {
-			a.alg, a.sourceSum = r.alg, hex.EncodeToString(r.hash.Sum(nil))
+			a.alg, a.sourceSum, a.destSum = r.alg, hex.EncodeToString(r.hash.Sum(nil)), r.destSum
 		}
 		if err != nil {
 			c.suspect(t.i, connectionLost(err) && ctx.Err() == nil)
@@ -75,6 +75,8 @@ type relay struct {
 	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
 	atSource bool      // whose error move has returned
 	moved    int64
+	local    bool   // the destination is of this host
+	destSum  string // of what was written, where it was read back on the way
 }
 
 func (r *relay) move(ctx context.Context, t turn) error {
@@ -99,16 +101,23 @@ func (r *relay) move(ctx context.Context, t turn) error {
 		r.resume(p)
 	}
 	var flush int64
+	var back *readBack
+	defer func() { back.stop() }()
 	for {
 		c.mu.Lock()
 		part, ok := l.pop()
 		c.mu.Unlock()
 		if !ok {
+			r.destSum = back.sum()
 			return nil
 		}
 		if err := r.part(ctx, part, !fresh); err != nil {
 			return err
 		}
+		if fresh && r.local {
+			back = r.readBack(ctx)
+		}
+		back.add(part)
 		fresh = false
 		c.mu.Lock()
 		c.have(r.i, part)
@@ -170,6 +179,7 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) err
 	if err != nil {
 		return err
 	}
+	_, r.local = out.(endpoints.FileWriter)
 	if err := r.carry(ctx, in, out, part, stop); err != nil {
 		return errors.Join(err, abort(out))
 	}
