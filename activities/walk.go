@@ -462,7 +462,7 @@ func (w *walk) cut(ctx context.Context) error {
 	transfer.Sort(files)
 	at := w.in.Probe.Setting()
 	w.f.Segment++
-	cut := transfer.CutOptions{Ranges: w.inRanges(), RangeSize: w.in.Policy.RangeSize, Sessions: at.Sessions}
+	cut := transfer.CutOptions{Ranges: w.inRanges(), RangeSize: w.in.Policy.RangeSize, Sessions: at.Sessions, Pace: at.Pace()}
 	for i, piece := range transfer.Cut(files, cut) {
 		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
 		key := sheetKey(w.in.Task, id, w.run)
