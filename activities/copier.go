@@ -21,6 +21,7 @@ const (
 	underWay           // given to a sender, or being looked at by a helper
 	done
 	refused // tried alone, and not again in this attempt
+	aside   // in the archive: others bring it online
 )
 
 // copier is one attempt at a chunk. Senders take files from it and hand them
@@ -132,6 +133,11 @@ func (c *copier) open(ctx context.Context) error {
 	for i := range files {
 		if c.led.Done.has(i) {
 			c.state[i] = done
+		}
+	}
+	for i := range files {
+		if c.led.Aside.has(i) {
+			c.state[i] = aside
 		}
 	}
 	for i, r := range c.led.Refused {
@@ -395,6 +401,9 @@ func (c *copier) close(ctx context.Context) error {
 	owed := len(c.led.Late) > 0 || len(c.led.Refused) > 0 && !c.led.Complete
 	c.mu.Unlock()
 	if c.led.Complete {
+		if err := c.putAside(ctx); err != nil {
+			return err
+		}
 		if err := c.book.putResults(ctx, true); err != nil {
 			return err
 		}
@@ -423,11 +432,11 @@ func (c *copier) prevReserved() int {
 	return min(c.prev.Reserved, len(c.files))
 }
 
-// allSettled says that every file is done, or refused for good. The caller
+// allSettled says that every file is done, set aside or refused for good. The caller
 // holds mu.
 func (c *copier) allSettled() bool {
 	for i, s := range c.state {
-		if s != done && !(s == refused && c.led.Refused[i].Final) {
+		if s != done && s != aside && !(s == refused && c.led.Refused[i].Final) {
 			return false
 		}
 	}
@@ -443,7 +452,7 @@ func (c *copier) result() CopyResult {
 	res := CopyResult{
 		Complete: l.Complete, Files: files, Bytes: bytes, Skipped: l.Skipped, SkippedBytes: l.SkippedBytes, Unverified: l.Unverified, Checksummed: l.Checksummed,
 		Faults: l.Faults, Blocked: c.blocked, BlockedData: c.dataBlock, Late: len(l.Late) > 0, Tuning: c.tuning,
-		Servers: c.servers.list(), Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again, Adapted: c.staff.adapted,
+		Offline: l.Offline, Servers: c.servers.list(), Yielded: c.yielded && !l.Complete, Upset: c.upsetBy, Again: c.again, Adapted: c.staff.adapted,
 	}
 	if c.ends != nil {
 		res.SourceCredential = unlike(c.in.Probe.Source.Login, c.ends.src)

@@ -20,6 +20,8 @@ type CopyInput struct {
 	Options  CopyOptions     `json:"options"`
 	Schedule int             `json:"schedule"` // how often the workflow has scheduled this chunk
 
+	Stage bool `json:"stage,omitempty"` // whoever asks can deal with files that have to be staged
+
 	// Upset, of a chunk that joins the ranges of a file: what one of them met
 	// that is the whole file's. The file is not joined, but judged by it.
 	Upset *FailedFile `json:"upset,omitempty"`
@@ -72,6 +74,8 @@ type CopyResult struct {
 	Elapsed time.Duration            `json:"elapsed"`
 	Yielded bool                     `json:"yielded,omitempty"`
 
+	Offline *OfflineList `json:"offline,omitempty"` // files that it leaves, when Complete: they are to be staged
+
 	// Of a range: what it met that is the whole file's. Copy the file's chunk
 	// next, with it, and no range meanwhile.
 	Upset *FailedFile `json:"upset,omitempty"`
@@ -98,6 +102,7 @@ type FailedFile struct {
 	Kind     fault.Kind `json:"kind"`
 	Message  string     `json:"message"`
 	AtSource bool       `json:"at_source,omitempty"`
+	Offline  bool       `json:"offline,omitempty"` // it has to be staged
 }
 
 // CopyProgress is the heartbeat of a copy: under 300 bytes.

@@ -15,6 +15,7 @@ type ExpressInput struct {
 	Task    transfer.TaskID  `json:"task"`
 	Ends    Ends             `json:"ends"`
 	Request transfer.Request `json:"request"`
+	Stage   bool             `json:"stage,omitempty"` // as CopyInput has it
 }
 
 // ExpressResult says whether the item was one for the express path, and how
@@ -59,7 +60,7 @@ func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, err
 			return nil // the walk tells it as it tells such things
 		case err != nil:
 			return err
-		case e.Type != endpoints.File || e.Size > expressLimit:
+		case e.Type != endpoints.File || e.Size > expressLimit || e.Offline:
 			return nil
 		}
 		f, decision, err = compareFile(ctx, p, in.Request, source, dest, e, true)
@@ -113,7 +114,7 @@ func (d *Data) expressCopy(ctx context.Context, in ExpressInput, probe ProbeResu
 	if err := putLines(ctx, d.Blobs, chunk.Sheet, []transfer.File{f}); err != nil {
 		return CopyResult{}, chunk, err
 	}
-	copyIn := CopyInput{Task: in.Task, Ends: in.Ends, Probe: probe, Chunk: chunk, Options: opts, Schedule: 1}
+	copyIn := CopyInput{Task: in.Task, Ends: in.Ends, Probe: probe, Chunk: chunk, Options: opts, Schedule: 1, Stage: in.Stage}
 	res, err := d.copy(ctx, copyIn, p)
 	if res.Complete {
 		// It was all that the task copies. What cannot be given back expires.

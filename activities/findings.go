@@ -16,6 +16,7 @@ import (
 // findings are what looking at one directory or item came to.
 type findings struct {
 	files      []transfer.File
+	offline    []transfer.File // those that have to be staged
 	dirs       []pendingDir
 	found      transfer.Progress
 	extras     []extraName
@@ -61,7 +62,7 @@ func (w *walk) item(ctx context.Context, i int, out *findings) error {
 		if err != nil {
 			return err
 		}
-		w.decided(f, d, out)
+		w.decided(f, e, d, out)
 		return nil
 	}
 	root := pendingDir{Source: source, Dest: dest, ModTime: e.ModTime, Mode: e.Mode}
@@ -143,8 +144,8 @@ func compareFile(ctx context.Context, p *pair, req transfer.Request, source, des
 	return f, transfer.Decide(req.Sync, e, there, f.Exists, time.Duration(req.ModifyWindow)), nil
 }
 
-// decided takes over the decision about a file.
-func (w *walk) decided(f transfer.File, d transfer.Decision, out *findings) {
+// decided takes over the decision about a file, which was listed as e.
+func (w *walk) decided(f transfer.File, e endpoints.Entry, d transfer.Decision, out *findings) {
 	switch d.Verdict {
 	case transfer.Skip:
 		out.found.FilesSkipped++
@@ -163,6 +164,10 @@ func (w *walk) decided(f transfer.File, d transfer.Decision, out *findings) {
 	}
 	out.found.Files++
 	out.found.Bytes += f.Size
+	if e.Offline && w.offline != nil {
+		out.offline = append(out.offline, f)
+		return
+	}
 	out.files = append(out.files, f)
 }
 
@@ -436,7 +441,7 @@ func (l *lookAt) file(e endpoints.Entry, there *endpoints.Entry, f transfer.File
 	}
 	decision := transfer.Decide(l.w.in.Request.Sync, e, d, there != nil, time.Duration(l.w.in.Request.ModifyWindow))
 	f.Exists = there != nil || l.names != nil // under another spelling, perhaps
-	l.w.decided(f, decision, l.out)
+	l.w.decided(f, e, decision, l.out)
 }
 
 func (l *lookAt) dir(e endpoints.Entry, there *endpoints.Entry, p pendingDir) {

@@ -45,7 +45,11 @@ func (c *copier) join(ctx context.Context, i int) {
 // joined says where the ranges have made the file.
 func (c *copier) joined(ctx context.Context, i int) (a arrival, atSource bool, err error) {
 	if u := c.in.Upset; u != nil {
-		return a, u.AtSource, fault.New(u.Kind, "copy", u.Path, u.Message)
+		err := fault.New(u.Kind, "copy", u.Path, u.Message)
+		if u.Offline {
+			err.Err = fmt.Errorf("%w: %s", endpoints.ErrOffline, u.Message)
+		}
+		return a, u.AtSource, err
 	}
 	r := c.in.Chunk.Ranged
 	c.mu.Lock()

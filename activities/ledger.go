@@ -35,6 +35,8 @@ type ledger struct {
 	Partial  map[int]partial `json:"partial,omitempty"`  // large files on their way
 	Refused  map[int]refusal `json:"refused,omitempty"`  // files that failed when tried alone
 	Changed  map[int]version `json:"changed,omitempty"`  // files that are not what the walk saw
+	Aside    bitmap          `json:"aside,omitempty"`    // files in the archive, which Offline lists when all others are settled
+	Offline  *OfflineList    `json:"offline,omitempty"`
 
 	// Epochs whose temporary names may still exist, for files that are not done.
 	Epochs []int64 `json:"epochs,omitempty"`
@@ -158,6 +160,7 @@ func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) 
 	}
 	copy(l.Done, prev.Done)
 	l.Reserved = min(prev.Reserved, files)
+	l.Aside = slices.Clone(prev.Aside)
 	for i, p := range prev.Partial {
 		p.Epochs = append(append([]int64(nil), p.Epochs...), epoch)
 		l.Partial[i] = p
@@ -185,7 +188,7 @@ func succeed(prev *ledger, sheet string, epoch int64, files int, now time.Time) 
 func (l *ledger) suspects() []int {
 	var s []int
 	for i := range min(l.Reserved, l.Files) {
-		if !l.Done.has(i) {
+		if !l.Done.has(i) && !l.Aside.has(i) { // what was set aside was cleaned up first
 			s = append(s, i)
 		}
 	}

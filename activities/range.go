@@ -19,14 +19,14 @@ import (
 // told to the copy that joins the ranges, see join.go.
 
 // inRanges says that very large files may be cut into ranges: whoever asked for
-// the walk knows what to do with them, both ends take them, and chunks are not
+// chunks knows what to do with them, both ends take them, and chunks are not
 // copied one at a time.
-func (w *walk) inRanges() bool {
-	caps := w.ends.dst.Caps()
-	if !w.in.Ranges || w.in.Policy.Name == transfer.PolicyClassic || !takesRanges(caps) || caps.StreamOnly {
+func (c *cutter) inRanges() bool {
+	caps := c.ends.dst.Caps()
+	if !c.ranges || c.policy.Name == transfer.PolicyClassic || !takesRanges(caps) || caps.StreamOnly {
 		return false
 	}
-	return w.in.Probe.Route.Path != transfer.RouteThirdParty || w.ends.src.Caps().Ranges
+	return c.probe.Route.Path != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
 }
 
 // sharedPath is the name that the ranges of a generation are written to.

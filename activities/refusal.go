@@ -56,6 +56,9 @@ func (c *copier) trouble(i int, err error, atSource, lone bool) {
 	}
 	kind := fault.KindOf(err)
 	switch {
+	case c.inArchive(err, atSource):
+		c.setAside(i, err)
+		return
 	case c.stop && kind == fault.Canceled:
 		c.temp.set(i)
 		c.back(i)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
@@ -22,6 +23,7 @@ type WalkInput struct {
 	Cursor  string           `json:"cursor,omitempty"` // blob key of the frontier; empty is the beginning
 	Plan    bool             `json:"plan,omitempty"`   // look only: no directory is made at the destination
 	Ranges  bool             `json:"ranges,omitempty"` // whoever asks can deal with files in ranges
+	Stage   bool             `json:"stage,omitempty"`  // and with files that have to be staged
 }
 
 // WalkResult is what a step found. Chunks are set when a segment is complete:
@@ -39,6 +41,7 @@ type WalkResult struct {
 	Failed     []FailedFile      `json:"failed,omitempty"`     // the first 25 of Errors; all are in the results
 	Collisions []string          `json:"collisions,omitempty"` // the first 25, as sentences
 	Blocked    *transfer.Fault   `json:"blocked,omitempty"`    // why the walk stopped at Cursor: credential, endpoint down
+	Offline    *OfflineList      `json:"offline,omitempty"`    // files of Found that no chunk has: they are to be staged
 }
 
 // walkSizes are the numbers of a walk.
@@ -96,6 +99,7 @@ type walk struct {
 	cuts     int             // segments that this step has completed
 	extras   *lister[extraName]
 	dirs     *lister[dirTimes]
+	offline  *offlineLister // nil: nothing is staged
 	results  *lister[transfer.Result]
 	indexes  []pageIndex // of the pages of results
 	putIndex func(context.Context) error
@@ -151,6 +155,9 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (_ W
 					l.ListTimes()
 				}
 			}
+		}
+		if _, ok := w.ends.src.Storage.(endpoints.Stager); ok && in.Stage {
+			w.offline = newOfflineLister(d.Blobs, in.Task, fmt.Sprintf("walk-%06d", w.step), w.run)
 		}
 		w.collided = collidedItems(in.Request.Items, w.ends.dst.Caps().FoldsCase)
 		if w.fatal = keepsHardLinks(in.Request, w.ends); w.fatal == nil {
@@ -349,6 +356,9 @@ func (w *walk) keep(ctx context.Context, out *findings) error {
 	if err := w.results.add(ctx, out.results...); err != nil {
 		return err
 	}
+	if err := w.offline.add(ctx, out.offline...); err != nil {
+		return err
+	}
 	if err := w.f.push(ctx, w.d.Blobs, w.prefix, w.sizes.pending, out.dirs...); err != nil {
 		return err
 	}
@@ -395,7 +405,9 @@ func (w *walk) finish(ctx context.Context) (WalkResult, error) {
 	}
 	w.res.Extras, w.res.Dirs = w.extras.keys, w.dirs.keys
 	w.res.Segments, w.res.Faults = w.f.Segment, w.faults
-	return w.res, nil
+	list, err := w.offline.list(ctx)
+	w.res.Offline = list
+	return w.res, err
 }
 
 func (w *walk) store(ctx context.Context) error {
@@ -458,28 +470,47 @@ func (w *walk) cut(ctx context.Context) error {
 	w.weight = weigh(w.files)
 	w.f.Pages, w.f.Files, w.f.Weight = nil, 0, 0
 	w.cuts++
-	files = files[:n]
-	transfer.Sort(files)
-	at := w.in.Probe.Setting()
 	w.f.Segment++
-	cut := transfer.CutOptions{Ranges: w.inRanges(), RangeSize: w.in.Policy.RangeSize, Sessions: at.Sessions, Pace: at.Pace()}
-	for i, piece := range transfer.Cut(files, cut) {
-		id := fmt.Sprintf("%04d-%04d", w.f.Segment, i+1)
-		key := sheetKey(w.in.Task, id, w.run)
+	c := &cutter{blobs: w.d.Blobs, task: w.in.Task, run: w.run, policy: w.in.Policy, probe: w.in.Probe, ends: w.ends, ranges: w.in.Ranges}
+	chunks, err := c.cut(ctx, fmt.Sprintf("%04d", w.f.Segment), files[:n])
+	w.res.Chunks = append(w.res.Chunks, chunks...)
+	return err
+}
+
+// cutter makes chunks of files.
+type cutter struct {
+	blobs  blob.Store
+	task   transfer.TaskID
+	run    string
+	policy transfer.Policy
+	probe  ProbeResult
+	ends   *pair
+	ranges bool // whoever asks can deal with files in ranges
+}
+
+// cut sorts files by size, cuts them, and stores each chunk's sheet. The
+// chunks' ids begin with the segment's.
+func (c *cutter) cut(ctx context.Context, segment string, files []transfer.File) ([]transfer.Chunk, error) {
+	transfer.Sort(files)
+	at := c.probe.Setting()
+	var chunks []transfer.Chunk
+	for i, piece := range transfer.Cut(files, transfer.CutOptions{Ranges: c.inRanges(), RangeSize: c.policy.RangeSize, Sessions: at.Sessions, Pace: at.Pace()}) {
+		id := fmt.Sprintf("%s-%04d", segment, i+1)
+		key := sheetKey(c.task, id, c.run)
 		nameSame(piece.Files)
-		if err := putFiles(ctx, w.d.Blobs, key, piece.Files); err != nil {
-			return err
+		if err := putFiles(ctx, c.blobs, key, piece.Files); err != nil {
+			return nil, err
 		}
-		tuning := transfer.Tune(w.in.Policy, piece.Stats, at)
+		tuning := transfer.Tune(c.policy, piece.Stats, at)
 		if piece.Ranged != nil {
-			tuning = transfer.TuneRange(w.in.Policy, *piece.Ranged, at)
+			tuning = transfer.TuneRange(c.policy, *piece.Ranged, at)
 		}
-		w.res.Chunks = append(w.res.Chunks, transfer.Chunk{
+		chunks = append(chunks, transfer.Chunk{
 			ID: id, Sheet: key, Files: piece.Stats.Files, Bytes: piece.Stats.Bytes,
 			Class: piece.Class, Tuning: tuning, Ranged: piece.Ranged,
 		})
 	}
-	return nil
+	return chunks, nil
 }
 
 // sessionBudget is how many pairs of sessions a chunk may plan with: an

@@ -146,7 +146,7 @@ func counts(p transfer.Progress) string {
 		n    int64
 		what string
 	}{
-		{p.FilesInFlight, "in flight"}, {p.FilesSkipped, "skipped"}, {p.FilesFailed, "failed"}, {p.FilesUnverified, "not verified but for their size"},
+		{p.FilesInFlight, "in flight"}, {p.FilesOffline, "waiting for the archive"}, {p.FilesSkipped, "skipped"}, {p.FilesFailed, "failed"}, {p.FilesUnverified, "not verified but for their size"},
 		{p.EntriesIgnored, "other entries ignored"}, {p.Deleted, "extras deleted"}, {p.Links, "links"},
 	} {
 		if c.n > 0 {

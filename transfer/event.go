@@ -20,6 +20,7 @@ const (
 	EventInactive   EventCode = "INACTIVE"
 	EventActivated  EventCode = "ACTIVATED"
 	EventExpiring   EventCode = "EXPIRING"        // a credential ends before the task will
+	EventArchive    EventCode = "ARCHIVE"         // files have to come from an archive, or have come
 	EventServerOut  EventCode = "SERVER_LEFT_OUT" // one of an endpoint's servers does not answer
 	EventServerBack EventCode = "SERVER_BACK"
 	EventSucceeded  EventCode = "SUCCEEDED"

@@ -25,6 +25,7 @@ const (
 	ForStore      = "store"    // room for gridferry's own manifests and ledgers
 	ForLimit      = "limit"    // its turn at an endpoint that takes so many and no more
 	ForDrained    = "drained"  // an endpoint to be back from maintenance
+	ForArchive    = "archive"  // to bring files online
 	ForServer     = "server"   // a server, or the network
 	ForWorker     = "worker"   // a gridferry worker
 	ForResume     = "resume"   // somebody to end a pause
@@ -70,6 +71,8 @@ func WaitsFor(f Fault) (what, hint string) {
 		switch f.Reason {
 		case ReasonDrained:
 			return ForDrained, "its operator puts it back into use, and it goes on by itself"
+		case ReasonArchive:
+			return ForArchive, "it goes on by itself as they come"
 		case ReasonLimit:
 			return ForLimit, "it goes on by itself when others are done"
 		}
@@ -85,5 +88,6 @@ func WaitsFor(f Fault) (what, hint string) {
 // Reasons of Busy faults, where they are known.
 const (
 	ReasonDrained = "drained" // out of use, by an operator's word
+	ReasonArchive = "archive" // files are on their way from an archive
 	ReasonLimit   = "limit"   // as many are let in as there may be
 )

@@ -17,6 +17,7 @@ func (p Progress) Add(q Progress) Progress {
 	p.FilesUnverified += q.FilesUnverified
 	p.FilesSkipped += q.FilesSkipped
 	p.FilesFailed += q.FilesFailed
+	p.FilesOffline += q.FilesOffline
 	p.EntriesIgnored += q.EntriesIgnored
 	p.Deleted += q.Deleted
 	p.BytesChecksummed += q.BytesChecksummed

@@ -66,6 +66,7 @@ type Progress struct {
 	FilesUnverified  int64 `json:"files_unverified,omitempty"`  // only their size could be compared
 	FilesSkipped     int64 `json:"files_skipped"`               // by sync: already there
 	FilesFailed      int64 `json:"files_failed"`                // given up, listed in the results
+	FilesOffline     int64 `json:"files_offline,omitempty"`     // of Files: in an archive, and asked for or to be
 	EntriesIgnored   int64 `json:"entries_ignored,omitempty"`   // links, devices, sockets, filtered
 	Deleted          int64 `json:"deleted,omitempty"`           // extras removed
 	BytesChecksummed int64 `json:"bytes_checksummed,omitempty"` //
@@ -110,6 +111,7 @@ type Chunk struct {
 	Done   int64  `json:"done,omitempty"` // files
 
 	Ranged *Ranged `json:"ranged,omitempty"` // of one file that is copied in ranges
+	Staged bool    `json:"staged,omitempty"` // of files that an archive has brought online
 }
 
 // Class groups sizes as the heuristics see them.

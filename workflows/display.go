@@ -34,7 +34,7 @@ const (
 	ChunkActive  = "active"
 	ChunkWaiting = "waiting"
 	ChunkDone    = "done"
-	ChunkPartly  = "done without some" // files of it were given up
+	ChunkPartly  = "done without some" // files of it were given up, or have to come from an archive
 )
 
 // Status answers QueryStatus: the task, and what it takes to add to it what

@@ -22,6 +22,7 @@ func (r *run) end(ctx workflow.Context, workflowType string, err error) (transfe
 	if err != nil {
 		r.Canceled = r.Canceled || err == workflow.ErrCanceled // the verdict and the handlers go by it
 		r.publish(dctx)
+		r.unstage(dctx)
 		r.abandon(dctx)
 	}
 	r.conclude(dctx, err)

@@ -41,9 +41,10 @@ func (r *run) move(ctx workflow.Context) error {
 			continue
 		case !workflow.Now(ctx).Before(r.Hold.Until):
 			r.startWalk(ctx)
+			r.startStage(ctx)
 			r.startCopies(ctx)
 		}
-		if r.Walk.Done && len(r.Work) == 0 {
+		if r.Walk.Done && len(r.Work) == 0 && !r.staging && !r.Stage.left() {
 			return nil
 		}
 		r.keepRecord(ctx, false)
@@ -58,7 +59,7 @@ func (r *run) move(ctx workflow.Context) error {
 func (r *run) land(ctx workflow.Context) {
 	r.yield()
 	dctx, _ := workflow.NewDisconnectedContext(ctx)
-	_ = workflow.Await(dctx, func() bool { return r.flights == 0 && !r.walking })
+	_ = workflow.Await(dctx, func() bool { return r.flights == 0 && !r.walking && !r.staging })
 	r.renewCopies(ctx)
 }
 
@@ -69,6 +70,9 @@ func (r *run) nextStart(ctx workflow.Context) time.Time {
 		return r.Hold.Until
 	}
 	var next time.Time
+	if !r.staging {
+		next = r.Stage.due(now)
+	}
 	for _, w := range r.Work {
 		if !w.flying && now.Before(w.NotBefore) {
 			next = earliest(next, w.NotBefore)
@@ -85,7 +89,7 @@ func (r *run) startWalk(ctx workflow.Context) {
 	r.walking = true
 	actx := workflow.WithActivityOptions(r.copies, stepOptions(r.Probe.Route.Queue, r.Ends.Owner, fmt.Sprintf("segment %d", r.Walk.Segments+1)))
 	step := workflow.ExecuteActivity(actx, data.WalkStep, activities.WalkInput{
-		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor, Ranges: true,
+		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor, Ranges: true, Stage: true,
 	})
 	workflow.GoNamed(ctx, "walk", func(ctx workflow.Context) {
 		var res activities.WalkResult
@@ -124,6 +128,7 @@ func (r *run) walked(ctx workflow.Context, res activities.WalkResult) {
 		r.event(ctx, transfer.Event{Code: transfer.EventFault, Description: c})
 	}
 	r.giveUp(ctx, res.Failed, max(res.Errors, int64(len(res.Failed))))
+	r.offline(ctx, res.Offline)
 	if res.Blocked != nil {
 		r.endIf(r.trouble(ctx, *res.Blocked, true))
 		return
@@ -237,7 +242,7 @@ func (r *run) startCopy(ctx workflow.Context, w *Work) {
 	}
 	actx := workflow.WithActivityOptions(copies, copyActivityOptions(r.Probe.Route.Queue, r.Ends.Owner, summary))
 	copying := workflow.ExecuteActivity(actx, data.Copy, activities.CopyInput{
-		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Chunk: w.Chunk, Options: r.copyOptions(), Schedule: w.Schedules, Upset: w.Upset,
+		Task: r.Key, Ends: r.Ends, Probe: *r.Probe, Chunk: w.Chunk, Options: r.copyOptions(), Schedule: w.Schedules, Upset: w.Upset, Stage: true,
 	})
 	workflow.GoNamed(ctx, "copy "+w.Chunk.ID, func(ctx workflow.Context) {
 		var res activities.CopyResult
@@ -319,6 +324,11 @@ func (r *run) settle(ctx workflow.Context, w *Work, res activities.CopyResult) {
 		if res.NFailed > 0 {
 			state = ChunkPartly
 			r.dropRanges(w)
+		}
+		if res.Offline != nil {
+			state = ChunkPartly
+			r.dropRanges(w)
+			r.offline(ctx, res.Offline)
 		}
 		r.giveUp(ctx, res.Failed, res.NFailed)
 		r.done(w, state)

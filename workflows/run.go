@@ -28,6 +28,7 @@ type run struct {
 	yield    workflow.CancelFunc
 	flights  int  // copies in flight
 	walking  bool // a walk step is in flight
+	staging  bool // a step of the staging is in flight
 	retuning bool // the tuning was changed: yield and start anew
 	fatal    *failure
 	nudges   int // grows whenever something happened that a waiting coroutine should look at

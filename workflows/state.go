@@ -51,6 +51,7 @@ type State struct {
 	Runs        int                     `json:"runs,omitempty"`
 
 	Suspension
+	Stage     Stage             `json:"stage,omitzero"`
 	Addressed bool              `json:"addressed,omitempty"` // somebody hears of the owner's tasks that name no address
 	Telling   []transfer.Notice `json:"telling,omitempty"`   // notices that have not arrived yet
 }
@@ -300,6 +301,9 @@ func (s *State) done(w *Work, state string) {
 	const keep = 90
 	s.Work = slices.DeleteFunc(s.Work, func(o *Work) bool { return o == w })
 	c := w.Chunk
+	if c.Staged && w.File == "" {
+		s.Stage.Done = append(s.Stage.Done, c.Sheet)
+	}
 	c.State, c.Done = state, w.Files
 	s.Recent = append(s.Recent, c)
 	if n := len(s.Recent) - keep; n > 0 {

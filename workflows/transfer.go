@@ -175,7 +175,7 @@ func (r *run) tryExpress(ctx workflow.Context) (taken bool, err error) {
 		for hop := 0; ; hop++ {
 			res = activities.ExpressResult{}
 			if err := r.do(ctx, queue, "express: "+r.Task.Source, data.Express,
-				activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request}, &res); err != nil {
+				activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request, Stage: true}, &res); err != nil {
 				return err
 			}
 			if res.Taken || !res.Probe.Elsewhere {

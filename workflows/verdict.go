@@ -36,7 +36,9 @@ func (r *run) outlook(ctx workflow.Context) transfer.Outlook {
 			Prospect: transfer.Doomed, For: transfer.ForFiles, Since: r.Strict.Time,
 			Text: "will fail when everything else is done: " + r.Strict.Message, Hint: "--skip-errors would do without such files",
 		}
-	case !t.Progress.Walking && !r.Copied.IsZero() && t.Progress.Outlasts(r.Copied, now, t.Deadline):
+	case r.Stage.left() && len(r.Work) == 0 && !r.walking:
+		return r.archiveOutlook()
+	case t.Progress.FilesOffline == 0 && !t.Progress.Walking && !r.Copied.IsZero() && t.Progress.Outlasts(r.Copied, now, t.Deadline):
 		return transfer.Outlook{
 			Prospect: transfer.Doomed, For: transfer.ForDeadline,
 			Text: "at its rate so far it will not be done by its deadline, " + t.Deadline.UTC().Format("2006-01-02 15:04 MST"),
@@ -49,7 +51,11 @@ func (r *run) outlook(ctx workflow.Context) transfer.Outlook {
 	case t.Phase == transfer.PhaseStarting:
 		return transfer.Outlook{Prospect: transfer.Progressing, Text: "logging in to both ends"}
 	}
-	return transfer.Outlook{Prospect: transfer.Progressing, Text: "progressing"}
+	text := "progressing"
+	if n := t.Progress.FilesOffline; n > 0 {
+		text += fmt.Sprintf("; %s of it wait for the archive", transfer.FormatFiles(n))
+	}
+	return transfer.Outlook{Prospect: transfer.Progressing, Text: text}
 }
 
 func (r *run) pausedOutlook() transfer.Outlook {

@@ -34,6 +34,7 @@ type world struct {
 	awaits   []activities.AwaitInput
 	forgets  int
 	left     []activities.CopyInput
+	stages   []activities.StageInput
 
 	// What the activities answer; n counts the calls from 1. Nil is the
 	// ordinary good answer.
@@ -42,6 +43,7 @@ type world struct {
 	walk    func(n int, in activities.WalkInput) (activities.WalkResult, error)
 	copy    func(n int, in activities.CopyInput) (activities.CopyResult, error)
 	delete  func(n int, in activities.DeleteInput) (activities.DeleteResult, error)
+	stage   func(n int, in activities.StageInput) (activities.StageResult, error)
 	finish  func(n int, in activities.FinishInput) (activities.FinishResult, error)
 	await   func(n int, in activities.AwaitInput) (activities.AwaitResult, error)
 	notify  func(transfer.Notice) error
@@ -138,6 +140,16 @@ func (p *players) Delete(_ context.Context, in activities.DeleteInput) (activiti
 		return p.w.delete(len(p.w.deletes), in)
 	}
 	return activities.DeleteResult{Deleted: 1}, nil
+}
+
+func (p *players) StageStep(_ context.Context, in activities.StageInput) (activities.StageResult, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	p.w.stages = append(p.w.stages, in)
+	if p.w.stage != nil {
+		return p.w.stage(len(p.w.stages), in)
+	}
+	return activities.StageResult{Cursor: "staged"}, nil
 }
 
 func (p *players) Finish(_ context.Context, in activities.FinishInput) (activities.FinishResult, error) {
