@@ -91,13 +91,20 @@ func sets() map[string][]comparison {
 // farPeers are those that are worth waiting for over a distance.
 const farPeers = "guc-fast,guc-fast-*,null*,gridferry-classic"
 
-// chosen are the comparisons of a set, with these classes if there are any;
-// without a set of its own, everybody between two servers.
+// chosen are the comparisons of a set, or the one of that name in any set, with
+// these classes if there are any; without a set of its own, everybody between two servers.
 func chosen(set, classes string) ([]comparison, error) {
 	if classes != "" && (set == "" || set == "quick") {
 		return []comparison{{name: "bench", classes: classes, peers: everybody}}, nil
 	}
 	found, ok := sets()[set]
+	for _, list := range sets() {
+		for _, c := range list {
+			if !ok && c.name == set {
+				found, ok = []comparison{c}, true
+			}
+		}
+	}
 	for i := range found {
 		if classes != "" {
 			found[i].classes = classes
