@@ -19,7 +19,7 @@ func TestParseLocation(t *testing.T) {
 		{name: "own port", text: "gsiftp://dtn.example.org:5000/a", endpoint: "gsiftp://dtn.example.org:5000", path: "/a"},
 		{name: "default port written out", text: "ftp://h:21/a", endpoint: "ftp://h:21", path: "/a", again: "ftp://h/a"},
 		{name: "port with zeros", text: "ftp://h:0021/a", endpoint: "ftp://h:21", path: "/a", again: "ftp://h/a"},
-		{name: "sftp", text: "SFTP://ada@h.example/a", endpoint: "sftp://ada@h.example:22", path: "/a"},
+		{name: "sftp", text: "SFTP://ada@h.example/a", endpoint: "sftp://ada@h.example:22", path: "/a", again: "sftp://ada@h.example/a"},
 		{name: "sftp below the login directory", text: "sftp://h:2022/~/a", endpoint: "sftp://h:2022", path: "/~/a"},
 		{name: "ssh with a login name", text: "sshftp://ada@h/a", endpoint: "sshftp://ada@h:22", path: "/a"},
 		{name: "case and trailing dot of hosts", text: "GSIFTP://DTN.Example.org./A", endpoint: "gsiftp://dtn.example.org:2811", path: "/A", again: "gsiftp://dtn.example.org/A"},
