@@ -45,6 +45,7 @@ func TestClassify(t *testing.T) {
 		{globus(500, wire.CategoryInternal, syscall.EXDEV, "Invalid cross-device link"), fault.Unsupported, fault.Unsupported, false},
 		{refusal(452, "Error writing file: No space left on device"), fault.NoSpace, fault.NoSpace, false},
 		{refusal(552, "Quota exceeded."), fault.NoSpace, fault.NoSpace, false},
+		{refusal(500, "Command failed. : callback failed.", "an I/O operation was cancelled", "globus_xio: Operation was canceled"), fault.Transient, fault.Transient, false},
 		{refusal(550, "/x: No such file or directory"), fault.NotFound, fault.NotFound, false},
 		{refusal(530, "Login incorrect. : Gridmap lookup failure"), fault.Credential, fault.Credential, false},
 		{refusal(421, "Too many connections (10)"), fault.Busy, fault.Busy, false},

@@ -171,6 +171,7 @@ func TestReplyError(t *testing.T) {
 		{"login", plain(530, "530-Login incorrect. : globus_gss_assist: Gridmap lookup failure", "End."), "Login", ""},
 		{"unknown command", plain(500, "Invalid command."), "Unsupported", ""},
 		{"data channel", plain(425, "Can not open data connection."), "DataChannel Temporary", ""},
+		{"data channel whose peer was killed", plain(500, "Command failed. : callback failed.\nan end-of-file was reached\nglobus_xio: An end of file occurred"), "DataChannel", ""},
 		{"too many", plain(421, "Too many connections (20); try again later"), "Busy Temporary", ""},
 		{"terminal escapes", plain(550, "\x1b[2Jgone"), "", `MLST /x: server said 550 \x1b[2Jgone`},
 	} {

@@ -158,15 +158,17 @@ func (e *ReplyError) Login() bool {
 func (e *ReplyError) Unsupported() bool {
 	switch e.Reply.Code {
 	case 500, 501, 502, 503, 504, 536, 537:
-		return e.Category == "" && e.Errno == 0 && !e.NotFound() && !e.Exists() && !e.Permission()
+		return e.Category == "" && e.Errno == 0 && !e.NotFound() && !e.Exists() && !e.Permission() && !e.DataChannel()
 	}
 	return false
 }
 
 // DataChannel reports that the data connection could not be made or broke
-// (425, 426), which says nothing about the file.
+// (425, 426), which says nothing about the file. Seen: a Globus server whose
+// peer is killed calls that a failed command (500), in the words of its library.
 func (e *ReplyError) DataChannel() bool {
-	return e.Reply.Code == 425 || e.Reply.Code == 426 || e.Category == CategoryDataChannel
+	broke := e.Reply.Code == 500 && e.says("an end-of-file was reached", "an i/o operation was cancelled", "connection reset by peer", "broken pipe")
+	return e.Reply.Code == 425 || e.Reply.Code == 426 || e.Category == CategoryDataChannel || broke
 }
 
 // Busy reports a limit of the server that passes: too many sessions.
