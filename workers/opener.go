@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +123,10 @@ const optionSync = "sync"
 // written, whatever they come from.
 const optionSparse = "sparse"
 
+// optionStage of a posix record names the site's command for files on tape: see
+// posix.Archive.
+const optionStage = "stage"
+
 func checkPosix(rec endpoints.Record) error {
 	bad := func(what, message string) error {
 		return fault.New(fault.Invalid, "use", strings.TrimSpace(rec.Name+" "+what), message)
@@ -135,8 +140,14 @@ func checkPosix(rec endpoints.Record) error {
 		return bad("servers", "a file system has neither servers nor a scheme")
 	}
 	for key, value := range rec.Options {
+		if key == optionStage {
+			if !filepath.IsAbs(value) || rec.Name == "" {
+				return bad("options."+key, fmt.Sprintf("%q is not the absolute path of a command", value))
+			}
+			continue
+		}
 		if key != optionSync && key != optionSparse || value != "on" && value != "off" {
-			return bad("options."+key, fmt.Sprintf("%q: the options are %s and %s, each on or off", value, optionSparse, optionSync))
+			return bad("options."+key, fmt.Sprintf("%q: the options are %s and %s, each on or off, and %s, a command", value, optionSparse, optionSync, optionStage))
 		}
 	}
 	return nil
@@ -220,9 +231,17 @@ func (o *Opener) openPosix(_ context.Context, rec endpoints.Record, owner, _ str
 			Err:  fmt.Errorf("%q may not reach it", owner),
 			Hint: "an operator allows directories of this host under roots in its configuration"}
 	}
+	stage := rec.Options[optionStage]
+	if stage != c.Endpoints[rec.Name].Options[optionStage] {
+		return nil, &fault.Error{Kind: fault.Permission, Op: "open", Path: rec.Name, Err: fmt.Errorf("the configuration of this host does not have its stage command %q", stage),
+			Hint: "commands are run only where the host's own configuration names them, under the same endpoint"}
+	}
 	s, err := posix.Open(posix.Options{Mounts: mounts, NoSync: rec.Options[optionSync] == "off", Sparse: rec.Options[optionSparse] == "on"})
 	if err != nil {
 		return nil, err
+	}
+	if stage != "" {
+		return posix.NewArchive(s, stage, rec.Root), nil
 	}
 	return s, nil
 }

@@ -239,3 +239,32 @@ func TestCheckRecord(t *testing.T) {
 		}
 	}
 }
+
+// The stage command of an endpoint is this host's own to name.
+func TestStageCommandsAreTheHostsOwn(t *testing.T) {
+	dir := t.TempDir()
+	rec := endpoints.Record{Name: "lab#tape", Kind: KindPosix, Site: "here", Root: dir, Options: map[string]string{optionStage: "/bin/true"}}
+	c := &config.Config{Site: "here", Roots: map[string][]string{"*": {dir}}, Endpoints: map[string]endpoints.Record{rec.Name: rec}}
+	o, err := NewOpener(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	s, err := o.Open(t.Context(), rec, "ada", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, ok := s.(endpoints.Stager); !ok {
+		t.Error("it stages nothing")
+	}
+	other := rec
+	other.Options = map[string]string{optionStage: "/bin/false"}
+	if _, err := o.Open(t.Context(), other, "ada", ""); !fault.Is(err, fault.Permission) || !strings.Contains(err.Error(), "/bin/false") {
+		t.Errorf("another command: %v", err)
+	}
+	other.Options = map[string]string{optionStage: "true"}
+	if err := CheckRecord(other); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a relative command: %v", err)
+	}
+}
