@@ -79,7 +79,7 @@ func TestAnswersOfStores(t *testing.T) {
 		{403, "AccessDenied", fault.Permission, "bucket's owner"},
 		{403, "ExpiredToken", fault.Credential, "renew"},
 		{403, "RequestTimeTooSkewed", fault.Credential, "clock"},
-		{403, "InvalidObjectState", fault.Unsupported, "archived"},
+		{403, "InvalidObjectState", fault.Unsupported, "in the archive"},
 		{400, "AuthorizationHeaderMalformed", fault.Invalid, "region"},
 		{507, "InsufficientStorage", fault.NoSpace, "quota"},
 		{418, "Whatever", fault.Unsupported, "Whatever"},

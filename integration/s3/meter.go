@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Meter struct {
 	mu       sync.Mutex
 	requests map[string]int
 	broken   []Broken
+	archive  Archive
 }
 
 // Broken answers some requests in the store's place.
@@ -53,6 +55,9 @@ func NewMeter(t testing.TB, addr string) *Meter {
 			w.Header().Set("Content-Type", "application/xml")
 			w.WriteHeader(b.Status)
 			_, _ = io.WriteString(w, "<Error><Code>"+b.Code+"</Code><Message>"+b.Message+"</Message></Error>") // the client may have gone
+			return
+		}
+		if m.archives(w, r) {
 			return
 		}
 		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") {
@@ -119,6 +124,16 @@ func (m *Meter) Requests() map[string]int {
 }
 
 func (m *Meter) response(r *http.Response) error {
+	if r.Request.URL.Query().Has("list-type") && r.StatusCode < 300 {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		text := m.archive.classes(strings.TrimSuffix(r.Request.URL.Path, "/"), string(body))
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+		return nil
+	}
 	if r.Request.Method == http.MethodGet && r.Request.URL.Query().Get("list-type") == "" && r.StatusCode < 300 {
 		r.Body = &counted{r.Body, &m.ReadBytes, m}
 	}
