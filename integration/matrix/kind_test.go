@@ -20,6 +20,7 @@ import (
 // keeps the files on this host.
 type kind struct {
 	name       string
+	server     string // as the documentation calls it
 	record     string // the endpoint's, in YAML
 	credential string // the same, of the credential "file:NAME"
 	local      bool   // the daemon itself reads the disk
@@ -61,29 +62,29 @@ func (s *site) start() []*kind {
 	keys := s.file("keys", fmt.Sprintf("[lab]\naws_access_key_id = %s\naws_secret_access_key = %s\n", store.Access, store.Secret))
 	posix := s.TempDir()
 	return []*kind{
-		{name: "posix", disk: posix, local: true, times: true, record: fmt.Sprintf("kind: posix, site: here, root: %q", posix)},
-		{name: "globus", disk: gsi.Root, times: true, record: fmt.Sprintf("kind: gridftp, servers: [%q], root: %q", gsi.Addr(), gsi.Root)},
-		{name: "ours", disk: ours.root, times: true, record: fmt.Sprintf("kind: gridftp, servers: [%q]", ours.addr)},
+		{name: "posix", server: "Linux", disk: posix, local: true, times: true, record: fmt.Sprintf("kind: posix, site: here, root: %q", posix)},
+		{name: "globus", server: "Globus", disk: gsi.Root, times: true, record: fmt.Sprintf("kind: gridftp, servers: [%q], root: %q", gsi.Addr(), gsi.Root)},
+		{name: "ours", server: "gridferryd", disk: ours.root, times: true, record: fmt.Sprintf("kind: gridftp, servers: [%q]", ours.addr)},
 		{
-			name: "globus-plain", disk: unprotected.Root, times: true, refuses: []class{foreign, control, raw},
+			name: "globus-plain", server: "Globus, `ftp://`", disk: unprotected.Root, times: true, refuses: []class{foreign, control, raw},
 			record: fmt.Sprintf("kind: gridftp, scheme: ftp, servers: [%q], root: %q", unprotected.Addr(), unprotected.Root),
 		},
-		{name: "vsftpd", disk: vsftpd.Root, record: fmt.Sprintf("kind: gridftp, scheme: ftp, servers: [%q], root: %q", vsftpd.Addr(), vsftpd.Root)},
+		{name: "vsftpd", server: "vsftpd", disk: vsftpd.Root, record: fmt.Sprintf("kind: gridftp, scheme: ftp, servers: [%q], root: %q", vsftpd.Addr(), vsftpd.Root)},
 		{
-			name: "proftpd", disk: proftpd.Root, times: true, refuses: []class{starred}, credential: fmt.Sprintf("password_file: %q", password),
+			name: "proftpd", server: "ProFTPD", disk: proftpd.Root, times: true, refuses: []class{starred}, credential: fmt.Sprintf("password_file: %q", password),
 			record: fmt.Sprintf("kind: gridftp, scheme: ftp, servers: [%q], root: %q, user: %s, credential: \"file:proftpd\"", proftpd.Addr(), proftpd.Root, globus.PlainUser),
 		},
 		{
-			name: "s3", disk: filepath.Join(store.Dir, store.Bucket), times: true, hidesTimes: true, refuses: []class{control, raw},
+			name: "s3", server: "versitygw", disk: filepath.Join(store.Dir, store.Bucket), times: true, hidesTimes: true, refuses: []class{control, raw},
 			credential: fmt.Sprintf("aws_file: %q, aws_profile: lab", keys),
 			record:     fmt.Sprintf("kind: s3, scheme: http, servers: [%q], credential: \"file:s3\", root: \"/%s\"", store.Addr, store.Bucket),
 		},
 		{
-			name: "sftp", disk: ssh.Files, times: true, credential: fmt.Sprintf("ssh_key: %q", ssh.KeyFile()),
+			name: "sftp", server: "OpenSSH", disk: ssh.Files, times: true, credential: fmt.Sprintf("ssh_key: %q", ssh.KeyFile()),
 			record: fmt.Sprintf("kind: sftp, servers: [%q], user: %q, credential: \"file:sftp\", root: %q, options: {known_hosts: %q}", ssh.Addr, ssh.User, ssh.Files, ssh.KnownHosts()),
 		},
 		{
-			name: "webdav", disk: filepath.Join(apache.Dir, "dav"),
+			name: "webdav", server: "Apache, WebDAV", disk: filepath.Join(apache.Dir, "dav"),
 			credential: fmt.Sprintf("password_file: %q", s.file("web", apache.Password+"\n")),
 			record:     fmt.Sprintf("kind: http, scheme: http, servers: [%q], root: /dav, user: %s, credential: \"file:webdav\", options: {insecure: \"on\"}", apache.Addr, apache.User),
 		},

@@ -26,6 +26,7 @@ type site struct {
 	service *service.Service
 	ca      *gsitest.CA
 	dir     string // of configurations and secrets
+	conf    string // the daemon's
 	kinds   []*kind
 }
 
@@ -51,11 +52,12 @@ func newSite(t *testing.T) *site {
 			fmt.Fprintf(&roots, "%q", k.disk)
 		}
 	}
-	conf := s.file("gridferryd.yaml", fmt.Sprintf("roles: [control, data, site]\nsite: here\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%s]}\ncredentials:\n%sendpoints:\n%s",
+	s.conf = s.file("gridferryd.yaml", fmt.Sprintf("roles: [control, data, site]\nsite: here\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%s]}\ncredentials:\n%sendpoints:\n%s",
 		filepath.Join(s.dir, "data"), s.ca.Dir, &roots, &credentials, &records))
 	proxy := s.ca.ProxyFile(s.ca.Proxy(s.ca.User("Ada")))
+	t.Setenv("X509_USER_PROXY", proxy) // for tests that open endpoints themselves
 	p := harness.Start(t, harness.Command{
-		Path: harness.Binary(t, "gridferryd"), Args: []string{"run", "--config", conf},
+		Path: harness.Binary(t, "gridferryd"), Args: []string{"run", "--config", s.conf},
 		Env: harness.Environment(append(temporal.Env(), "X509_USER_PROXY="+proxy)...),
 	})
 	p.Ready(time.Minute, func() error {
