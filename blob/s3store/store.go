@@ -149,13 +149,20 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	return data, s.failed(ctx, op, key, err)
 }
 
+// maxBlob bounds what is read of an object, in bytes: blobs are some MiB.
+const maxBlob = 1 << 30
+
 func (s *Store) get(ctx context.Context, name string) ([]byte, error) {
 	out, err := s.o.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.o.Bucket, Key: &name})
 	if err != nil {
 		return nil, err
 	}
 	defer out.Body.Close()
-	return io.ReadAll(out.Body)
+	data, err := io.ReadAll(io.LimitReader(out.Body, maxBlob+1))
+	if err == nil && len(data) > maxBlob {
+		err = fault.New(fault.Internal, "read blob", name, "the object is longer than any blob: somebody else has put it there")
+	}
+	return data, err
 }
 
 // List implements blob.Store.
