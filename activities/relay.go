@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -105,21 +106,24 @@ func (r *relay) move(ctx context.Context, t turn) error {
 	defer func() { back.stop() }()
 	for {
 		c.mu.Lock()
-		part, ok := l.pop()
+		part, ok := r.next(l)
 		c.mu.Unlock()
 		if !ok {
 			r.destSum = back.sum()
 			return nil
 		}
+		began := time.Now()
 		if err := r.part(ctx, part, !fresh); err != nil {
 			return err
 		}
+		took := time.Since(began)
 		if fresh && r.local {
 			back = r.readBack(ctx)
 		}
 		back.add(part)
 		fresh = false
 		c.mu.Lock()
+		c.staff.went(part.Len(), took)
 		c.have(r.i, part)
 		r.keepHash()
 		c.moving[r.i] = max(0, c.moving[r.i]-r.moved)
@@ -133,6 +137,15 @@ func (r *relay) move(ctx context.Context, t turn) error {
 			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
 		}
 	}
+}
+
+// next takes what of the file is to be moved at once. A storage that knows parts
+// has said how long each of them is. The caller holds mu.
+func (r *relay) next(l *large) (endpoints.Range, bool) {
+	if r.c.ends.dst.Caps().Parts.Most > 0 {
+		return l.pop()
+	}
+	return l.popUpTo(r.c.staff.worth())
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of
