@@ -86,7 +86,7 @@ func TestTransferWithTheShorthandInput(t *testing.T) {
 func TestTransferRefusesBadInputBeforeAnyContact(t *testing.T) {
 	for name, test := range map[string]struct{ input, names string }{
 		"unknown field":  {tree(`"recursiv":true`), "recursiv"},
-		"unknown scheme": {`{"source":"http://a/x","destination":"gsiftp://b/x"}`, "source"},
+		"unknown scheme": {`{"source":"gopher://a/x","destination":"gsiftp://b/x"}`, "source"},
 		"past deadline":  {tree(`"deadline":"2001-01-01T00:00:00Z"`), "deadline"},
 		"not an object":  {`"gsiftp://a/x"`, ""},
 		"a state":        {`{"state":{"request":{"source":"gsiftp://a/x"}}}`, "state"},
