@@ -185,6 +185,14 @@ func (c *copier) connect(ctx context.Context, ends *pair) error {
 		return nil
 	}
 	c.begun = true
+	if c.prev != nil {
+		// Two attempts may have begun within milliseconds, when a worker that
+		// stood still was given the first of them. Whoever takes the lease from
+		// now on finds this ledger, and with it the names that are made next.
+		if err := c.hold.confirm(ctx); err != nil {
+			return err
+		}
+	}
 	if c.in.Chunk.Ranged.IsRange() {
 		return c.beginRange(ctx)
 	}

@@ -110,6 +110,11 @@ func (h *hold) sure(ctx context.Context) error {
 	if good {
 		return nil
 	}
+	return h.confirm(ctx)
+}
+
+// confirm makes certain that the lease is ours at this moment.
+func (h *hold) confirm(ctx context.Context) error {
 	err := h.renew(ctx)
 	if !h.mine() {
 		return fault.Wrap(fault.Transient, "keep", "the lease", errLeaseLost)
