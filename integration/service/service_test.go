@@ -71,7 +71,7 @@ func TestAnIDUsedAgainIsAnotherTask(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s := newSite(t)
-	if _, err := s.service.Submit(t.Context(), "", transfer.Request{Source: "http://a/x", Destination: "dst:/x"}); !fault.Is(err, fault.Invalid) {
+	if _, err := s.service.Submit(t.Context(), "", transfer.Request{Source: "gopher://a/x", Destination: "dst:/x"}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("Submit: %v", err)
 	}
 	if _, err := s.service.Task(t.Context(), "nobody knows"); !fault.Is(err, fault.NotFound) {
