@@ -79,8 +79,8 @@ func sets() map[string][]comparison {
 			{name: "stores-ssh", route: toSSH, classes: storeClasses, peers: "scp,sftp*,rclone,rclone-16,rsync*", patience: usualPatience},
 		},
 
-		// For `make bench-wan`, at a Gb/s: 20 minutes, of which the parts are 4, 4
-		// and 12.
+		// For `make bench-wan`, at a Gb/s: 4, 4 and 30 minutes. Of the last one
+		// warming up was seen to take 4, and the first round as long.
 		"wan":        {{name: "wan", classes: "2000x1KiB 200x1MiB 4x256MiB", peers: farPeers, patience: usualPatience}},
 		"wan-small":  {{name: "wan-small", classes: "2000x1KiB", peers: farPeers, patience: usualPatience}},
 		"wan-medium": {{name: "wan-medium", classes: "200x1MiB", peers: farPeers, patience: usualPatience}},
