@@ -15,9 +15,9 @@ func TestTuneAuto(t *testing.T) {
 		at             Setting
 		cc, p, pp, max int
 	}{
-		{"many tiny files", uniform(10_000, 1000), Setting{}, 2, 1, 100, 8},
-		{"tiny files next door", uniform(10_000, 1000), Setting{RTT: ms / 5}, 2, 1, 100, 8},
-		{"tiny files far away", uniform(10_000, 1000), Setting{RTT: 50 * ms}, 2, 1, 200, 8},
+		{"many tiny files", uniform(10_000, 1000), Setting{}, 2, 1, 400, 8},
+		{"tiny files next door", uniform(10_000, 1000), Setting{RTT: ms / 5}, 2, 1, 400, 8},
+		{"tiny files far away", uniform(10_000, 1000), Setting{RTT: 50 * ms}, 2, 1, 400, 8},
 		{"tiny files on the moon", uniform(10_000, 1000), Setting{RTT: 2600 * ms}, 2, 1, 400, 8},
 		{"ten tiny files", uniform(10, 1000), Setting{}, 2, 1, 5, 8},
 		{"one tiny file", uniform(1, 1000), Setting{}, 1, 1, 1, 1},
@@ -35,16 +35,16 @@ func TestTuneAuto(t *testing.T) {
 		{"one large file, of which all take parts", uniform(1, 1e12), Setting{RTT: 50 * ms}, 2, 8, 1, 8},
 		{"one large file, relayed", uniform(1, 1e12), Setting{RTT: 50 * ms, Relay: true}, 1, 8, 1, 1},
 		{"one file of few parts", uniform(1, 50<<20), Setting{}, 1, 1, 1, 1},
-		{"a limit of four", uniform(10_000, 1000), Setting{Sessions: 4}, 2, 1, 100, 4},
-		{"a limit of two", uniform(10_000, 1000), Setting{Sessions: 2}, 2, 1, 100, 2},
+		{"a limit of four", uniform(10_000, 1000), Setting{Sessions: 4}, 2, 1, 400, 4},
+		{"a limit of two", uniform(10_000, 1000), Setting{Sessions: 2}, 2, 1, 400, 2},
 		{"a limit of one", uniform(100, 1e9), Setting{Sessions: 1}, 1, 1, 5, 1},
 		{"stream mode", uniform(100, 1e9), Setting{StreamDest: true}, 4, 1, 1, 8},
-		{"relayed next door", uniform(10_000, 1000), Setting{Relay: true, RTT: ms / 10}, 2, 1, 100, 8},
-		{"relayed far away", uniform(10_000, 1000), Setting{Relay: true, RTT: 50 * ms}, 4, 1, 200, 8},
-		{"known to want five", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainTiny, Concurrency: 5}}}, 4, 1, 100, 8},
-		{"known to want one", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainTiny, Concurrency: 1}}}, 1, 1, 100, 8},
-		{"known of other files", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainMedium, Concurrency: 5}}}, 2, 1, 100, 8},
-		{"nothing", Stats{}, Setting{}, 2, 1, 100, 8},
+		{"relayed next door", uniform(10_000, 1000), Setting{Relay: true, RTT: ms / 10}, 2, 1, 400, 8},
+		{"relayed far away", uniform(10_000, 1000), Setting{Relay: true, RTT: 50 * ms}, 4, 1, 400, 8},
+		{"known to want five", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainTiny, Concurrency: 5}}}, 4, 1, 400, 8},
+		{"known to want one", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainTiny, Concurrency: 1}}}, 1, 1, 400, 8},
+		{"known of other files", uniform(10_000, 1000), Setting{Known: []Known{{Grain: GrainMedium, Concurrency: 5}}}, 2, 1, 400, 8},
+		{"nothing", Stats{}, Setting{}, 2, 1, 400, 8},
 	} {
 		got := Tune(Policy{}, tc.stats, tc.at)
 		if got.Concurrency != tc.cc || got.Parallelism != tc.p || got.Pipelining != tc.pp || got.MaxConcurrency != tc.max {
