@@ -107,7 +107,8 @@ func TestRate(t *testing.T) {
 			s.succeeds(id, "run", 5*time.Minute)
 			low, high := averages(s.dst.Transfers(), 10*time.Second)
 			t.Logf("in any 10 s between %.1f and %.1f of %.1f MB/s", low/1e6, high/1e6, rate/1e6)
-			if high > 1.15*rate || low < 0.7*rate {
+			// A busy machine's servers may write an end down late.
+			if high > 1.25*rate || low < 0.7*rate {
 				t.Errorf("the rate is not kept")
 			}
 		})
