@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/check"
 	"github.com/gridferry/gridferry/fault"
 )
 
@@ -167,24 +168,14 @@ func testListPages(p *place) {
 	}
 }
 
-// oddNames are names that break parsers, shells, globs, wire formats and
-// encodings. Each is a legal name on a POSIX file system.
-func oddNames() []string {
-	return []string{
-		" leading", "trailing ", "two  spaces", " ", "tab\there", "-rf", "--", "...", "..a", ".hidden", "a..", "~", "~root",
-		"*", "?", "[a-z]", "{a,b}", "a;b=c;", "Type=dir; x", "a=b", "semi;", "back\\slash", "quo\"te", "apo'strophe", "`tick`",
-		"$HOME", "%41", "100%", "a&b|c", "<a>", "(b)", "#hash", "@at", "!bang", "^", "comma,", "colon:", "a->b", "a -> b",
-		"ümlaut", "u\u0308mlaut", "日本語", "🚢", "\u202etxt", "\u00a0nbsp", "latin1-\xfc", "\xff\xfe", "bell\x07", "esc\x1b[31m", "del\x7f", "\x01",
-		"226 Transfer complete.", "550-lie", strings.Repeat("n", 200), strings.Repeat("日", 80),
-	}
-}
-
 func testOddNames(p *place) {
 	limit := p.Caps().MaxName
 	var names []string
-	for _, n := range oddNames() {
-		if limit == 0 || len(n) <= limit {
-			names = append(names, n)
+	for _, sort := range check.OddNames() {
+		for _, n := range sort.Names {
+			if limit == 0 || len(n) <= limit {
+				names = append(names, n)
+			}
 		}
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {

@@ -56,6 +56,7 @@ func Run(t *testing.T, open Opener) {
 		{"Modes", testModes},
 		{"Links", testLinks},
 		{"Free", testFree},
+		{"Check", testCheck},
 		{"ThirdParty", func(p *place) { testThirdParty(p, open) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,7 +30,8 @@ type layer struct {
 var layers = []layer{
 	{"fault", nil, "std", "everything imports the vocabulary of errors, so it imports nothing"},
 	{"transfer", []string{"endpoints", "fault"}, "x/text", "the domain is pure: a workflow calls all of it"},
-	{"endpoints/endpointtest", []string{"endpoints", "fault"}, "std", "the suite knows the contract, not the drivers"},
+	{"endpoints/endpointtest", []string{"endpoints", "endpoints/check", "transfer", "fault"}, "std", "the suite knows the contract, not the drivers"},
+	{"endpoints/check", []string{"endpoints", "transfer", "fault"}, "std", "a check knows the contract and what it means for transfers, not the drivers"},
 	{"endpoints/gridftp", []string{"endpoints", "fault", "wire"}, "std", "a driver adapts one protocol to the storage interface"},
 	{"endpoints/s3", []string{"endpoints", "fault"}, "*", "a driver adapts one SDK to the storage interface"},
 	{"endpoints/sftp", []string{"endpoints", "fault"}, "*", "a driver adapts one protocol to the storage interface"},
@@ -42,7 +43,7 @@ var layers = []layer{
 	{"blob", []string{"fault"}, "*", "blobs are bytes under keys"},
 	{"wire/gsi", nil, "std", "the audited package stands on the standard library alone"},
 	{"wire", []string{"wire/gsi"}, "x/crypto", "protocols know nothing of the rest"},
-	{"activities", []string{"transfer", "endpoints", "fault", "blob"}, "*", "activities hold interfaces; workers knows who provides them"},
+	{"activities", []string{"transfer", "endpoints", "endpoints/check", "fault", "blob"}, "*", "activities hold interfaces; workers knows who provides them"},
 	{"workflows", []string{"activities", "transfer", "endpoints", "fault", "blob"}, "*", "a pipeline author imports workflows and must get a light dependency"},
 	{"service/store", []string{"activities", "transfer", "endpoints", "fault"}, "*", "the store implements what activities ask for"},
 	{"service/vault", []string{"transfer", "endpoints", "fault"}, "*", "the vault seals bytes, whoever keeps them"},
