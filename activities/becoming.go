@@ -40,14 +40,18 @@ func (r *relay) creating(part endpoints.Range, update bool) endpoints.CreateOpti
 	return opts
 }
 
-// describe takes over what a source tells of the file as it is opened, where
-// its listing has not told the time.
+// describe takes over what a source tells of the file as it is opened: which
+// version it is, of which all parts have to be, and where its listing has not
+// told the time, that.
 func (r *relay) describe(in io.Reader) error {
 	d, ok := in.(endpoints.Described)
-	if !ok || !r.f.ModTime.IsZero() {
+	if !ok {
 		return nil
 	}
 	e := d.Entry()
+	if err := r.sameVersion(e.Version); err != nil || !r.f.ModTime.IsZero() {
+		return err
+	}
 	if e.Size != r.f.Size {
 		return fault.New(fault.Integrity, "read", r.f.Source, "the file is not as long as it was when it was listed")
 	}
@@ -55,5 +59,22 @@ func (r *relay) describe(in io.Reader) error {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	r.c.files[r.i].ModTime = e.ModTime
+	return nil
+}
+
+// sameVersion says that a part which was opened is of the version that the other
+// parts are of. Size and time do not tell: both may have been kept.
+func (r *relay) sameVersion(tag string) error {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	p, ok := r.c.led.Partial[r.i]
+	switch {
+	case !ok || tag == "" || p.Tag == tag:
+		return nil
+	case p.Tag != "":
+		return fault.New(fault.Integrity, "read", r.f.Source, "the file was replaced while it was being copied")
+	}
+	p.Tag = tag
+	r.c.led.Partial[r.i] = p
 	return nil
 }

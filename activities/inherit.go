@@ -127,6 +127,9 @@ func (c *copier) adopt(ctx context.Context, look *salvager, f transfer.File, p *
 	}
 	looks := look.asks(f)
 	good := err == nil && p.Of.same(version{now.Size, now.ModTime}) && (looks || len(p.Have) > 0)
+	if p.Tag != "" && now.Version != "" && p.Tag != now.Version {
+		good = false
+	}
 	for n := len(p.Epochs) - 1; n >= 0; n-- {
 		name := tempPath(f, c.in.Task, p.Epochs[n], caps)
 		if !good || kept {

@@ -56,8 +56,9 @@ type ledger struct {
 
 // partial is a large file on its way, under its temporary name.
 type partial struct {
-	Epochs []int64           `json:"epochs"` // one of these attempts' temporary names; the last is the likely one
-	Of     version           `json:"of"`     // what the source was
+	Epochs []int64           `json:"epochs"`        // one of these attempts' temporary names; the last is the likely one
+	Of     version           `json:"of"`            // what the source was
+	Tag    string            `json:"tag,omitempty"` // endpoints.Entry.Version of the source, since a part of it was opened
 	Have   transfer.RangeSet `json:"have,omitempty"`
 	Hash   []byte            `json:"hash,omitempty"` // a relay's digest of the first bytes, those in Have from 0
 	Alg    string            `json:"alg,omitempty"`

@@ -51,6 +51,10 @@ type Entry struct {
 	Target  string    // of a symbolic link, as written in it
 	Offline bool      `json:",omitempty"` // it may be in an archive: a Stager is asked before it is read
 
+	// Version is another one whenever a file's content is, where the storage has
+	// such a thing. Stat and Described tell it, listings need not.
+	Version string `json:",omitempty"`
+
 	// Inode is the same for all names of a file that has several, and for no
 	// other file of the storage. Empty when there is one name, or when the
 	// storage is no HardLinker.

@@ -116,7 +116,9 @@ func (r *reader) open(op string, length int64) error {
 		return r.onItsWay(op)
 	}
 	r.describe(size, out.Metadata, out.LastModified)
-	r.etag = out.ETag
+	if r.entry.Version = etag(out.ETag); r.entry.Version != "" { // not of what came to the store past its door
+		r.etag = out.ETag
+	}
 	r.end = size
 	if length >= 0 {
 		r.end = min(size, r.off+length)

@@ -211,7 +211,7 @@ func (s *Storage) stat(ctx context.Context, p string, o object) (endpoints.Entry
 			return s.statClaim(ctx, p, o, h.Metadata)
 		case err == nil:
 			e.Type, e.Size, e.ModTime = endpoints.File, aws.ToInt64(h.ContentLength), s.modTime(h.Metadata, h.LastModified)
-			e.Offline = s.offline(h.StorageClass, h.ArchiveStatus, h.Restore)
+			e.Offline, e.Version = s.offline(h.StorageClass, h.ArchiveStatus, h.Restore), etag(h.ETag)
 			return e, nil
 		case !isGone(err):
 			return endpoints.Entry{}, err
