@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/wire/gsi"
@@ -100,9 +101,11 @@ func TestConfigRefused(t *testing.T) {
 
 // TestDeadlines: a server that says nothing ends the session, with a timeout;
 // a context that ends does too, at once, with its own error.
-func TestDeadlines(t *testing.T) {
+func TestDeadlines(t *testing.T) { synctest.Test(t, testDeadlines) }
+
+func testDeadlines(t *testing.T) {
 	silent := answers(map[string]string{"NOOP": "-"})
-	f := newFake(t, silent)
+	f := newPiped(t, silent)
 	config := f.config()
 	config.Timeouts.Reply = 50 * time.Millisecond
 	c, err := Dial(bounded(t), config)
@@ -121,7 +124,7 @@ func TestDeadlines(t *testing.T) {
 	if err := c.Noop(ctx); !errors.Is(err, context.Canceled) || !errors.Is(c.Err(), context.Canceled) {
 		t.Errorf("cancelling gave %v; the session: %v", err, c.Err())
 	}
-	mute := newFake(t, answers(map[string]string{"": "220-and then"}))
+	mute := newPiped(t, answers(map[string]string{"": "220-and then"}))
 	config = mute.config()
 	config.Timeouts = Timeouts{Dial: 20 * time.Millisecond, Login: 20 * time.Millisecond, Reply: time.Minute}
 	if _, err := Dial(bounded(t), config); err == nil {

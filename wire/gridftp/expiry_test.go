@@ -3,6 +3,7 @@ package gridftp
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/wire/gsi"
@@ -20,8 +21,10 @@ func ephemeral(t *testing.T, lifetime time.Duration) *gsi.Credential {
 }
 
 // TestExpires: a session ends with its credential, while a command waits too.
-func TestExpires(t *testing.T) {
-	f := newFake(t, answers(map[string]string{"NOOP": "-"}))
+func TestExpires(t *testing.T) { synctest.Test(t, testExpires) }
+
+func testExpires(t *testing.T) {
+	f := newPiped(t, answers(map[string]string{"NOOP": "-"}))
 	config := f.config()
 	config.Credential = ephemeral(t, 2*time.Second)
 	c, err := Dial(bounded(t), config)
@@ -89,8 +92,10 @@ func TestEphemeralEnds(t *testing.T) {
 
 // TestPoolDropsExpired: an idle session leaves the pool when its credential
 // ends.
-func TestPoolDropsExpired(t *testing.T) {
-	f := newFake(t, answers(nil))
+func TestPoolDropsExpired(t *testing.T) { synctest.Test(t, testPoolDropsExpired) }
+
+func testPoolDropsExpired(t *testing.T) {
+	f := newPiped(t, answers(nil))
 	p := NewPool(PoolConfig{})
 	defer p.Close()
 	config := f.config()

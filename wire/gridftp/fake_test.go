@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -20,6 +21,8 @@ type fakeServer struct {
 	// reply's lines with codes, "-" for silence, or "" for the usual answer. It
 	// may say more by itself.
 	script func(s *fakeSession, verb, argument string) string
+
+	dialer func(ctx context.Context, network, addr string) (net.Conn, error) // nil is TCP's
 
 	mu       sync.Mutex
 	sessions int
@@ -41,7 +44,24 @@ func newFake(t testing.TB, script func(s *fakeSession, verb, argument string) st
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeServer{t: t, listener: l, script: script}
+	return startFake(t, &fakeServer{t: t, listener: l, script: script})
+}
+
+// newPiped is newFake without sockets, for a bubble of synctest, where time
+// passes only while nobody has anything to do.
+func newPiped(t testing.TB, script func(s *fakeSession, verb, argument string) string) *fakeServer {
+	t.Helper()
+	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return startFake(t, &fakeServer{t: t, listener: l, script: script, dialer: l.dial})
+}
+
+// bubble is a test whose time passes only while nobody has anything to do.
+func bubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
+func startFake(t testing.TB, f *fakeServer) *fakeServer {
+	l := f.listener
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -110,7 +130,53 @@ func usual(verb string) string {
 	return "200 ok"
 }
 
-func (f *fakeServer) config() Config { return Config{Scheme: FTP, Addr: f.listener.Addr().String()} }
+// pipes is a listener without sockets. Its connections call themselves TCP's:
+// they are asked where they lead.
+type pipes struct {
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2811} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- pipe{far, p.Addr()}:
+		return pipe{near, p.Addr()}, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+type pipe struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (p pipe) LocalAddr() net.Addr  { return p.addr }
+func (p pipe) RemoteAddr() net.Addr { return p.addr }
+
+func (f *fakeServer) config() Config {
+	return Config{Scheme: FTP, Addr: f.listener.Addr().String(), Dialer: f.dialer}
+}
 
 func (f *fakeServer) count() int {
 	f.mu.Lock()
@@ -135,7 +201,7 @@ func (f *fakeServer) dial() *Client {
 }
 
 func bounded(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -147,7 +213,7 @@ func answers(by map[string]string) func(*fakeSession, string, string) string {
 
 func eventually(t testing.TB, what string, check func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !check() {
 		if time.Now().After(deadline) {
 			t.Fatal("never came true: " + what)

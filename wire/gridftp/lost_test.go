@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -78,7 +79,7 @@ func TestLostInMidPipeline(t *testing.T) {
 				if a.Err() == nil || b.Err() == nil {
 					t.Error("a session outlived the run")
 				}
-				if took := time.Since(begin); took > blameGrace+5*time.Second {
+				if took := time.Since(begin); took > time.Minute {
 					t.Errorf("it took %v", took)
 				}
 			})
@@ -132,11 +133,13 @@ func marker(bytes int) string {
 
 // TestGrowth: markers that count no more bytes than the ones before are no sign
 // of life; those that count more are, for as long as they do.
-func TestGrowth(t *testing.T) {
+func TestGrowth(t *testing.T) { synctest.Test(t, testGrowth) }
+
+func testGrowth(t *testing.T) {
 	const stall = 200 * time.Millisecond
-	src := newFake(t, answers(map[string]string{"RETR": "150 on"}))
+	src := newPiped(t, answers(map[string]string{"RETR": "150 on"}))
 	tick := func(markers func(i int) string, n int) *fakeServer {
-		return newFake(t, func(s *fakeSession, verb, _ string) string {
+		return newPiped(t, func(s *fakeSession, verb, _ string) string {
 			if verb != "STOR" {
 				return ""
 			}
@@ -145,7 +148,11 @@ func TestGrowth(t *testing.T) {
 				defer ticker.Stop()
 				for i := range n {
 					s.say(markers(i))
-					<-ticker.C
+					select {
+					case <-ticker.C:
+					case <-t.Context().Done():
+						return
+					}
 				}
 				s.say("226 done")
 			}()
@@ -166,7 +173,7 @@ func TestGrowth(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Side != "" || failure.Index != 0 {
 		t.Errorf("a stall is blamed on file %d at the %q", failure.Index, failure.Side)
 	}
-	src = newFake(t, answers(map[string]string{"RETR": "150 on\n226 done"}))
+	src = newPiped(t, answers(map[string]string{"RETR": "150 on\n226 done"}))
 	big := []File{{Source: "/s", Dest: "/d", Size: 31}}
 	if _, err = moveAll(t, src, tick(func(i int) string { return marker(i + 1) }, 31), Options{Stall: stall}, big); err != nil {
 		t.Errorf("slow growth for longer than the limit: %v", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/wire/gsi"
@@ -124,8 +125,10 @@ func TestPoolHealth(t *testing.T) {
 	}
 }
 
-func TestPoolAges(t *testing.T) {
-	f := newFake(t, answers(nil))
+func TestPoolAges(t *testing.T) { synctest.Test(t, testPoolAges) }
+
+func testPoolAges(t *testing.T) {
+	f := newPiped(t, answers(nil))
 	p := NewPool(PoolConfig{IdleTime: 20 * time.Millisecond})
 	defer p.Close()
 	a := get(t, p, "ada", f.config())
@@ -162,8 +165,10 @@ func TestPoolCloses(t *testing.T) {
 }
 
 // TestPoolExpiry: a session ends with its credential, in use or not.
-func TestPoolExpiry(t *testing.T) {
-	f := newFake(t, answers(nil))
+func TestPoolExpiry(t *testing.T) { synctest.Test(t, testPoolExpiry) }
+
+func testPoolExpiry(t *testing.T) {
+	f := newPiped(t, answers(nil))
 	p := NewPool(PoolConfig{})
 	defer p.Close()
 	short, err := gsi.NewEphemeral("short", 1500*time.Millisecond) // certificates count whole seconds

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -165,8 +166,8 @@ func TestBlame(t *testing.T) {
 			return "125 on\n226 done"
 		}, refuse(4, "-"), SourceSide, -1, -1, "EOF"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			src, dst := newFake(t, retr(test.src)), newFake(t, retr(test.dst))
+		t.Run(name, bubble(func(t *testing.T) {
+			src, dst := newPiped(t, retr(test.src)), newPiped(t, retr(test.dst))
 			out, err := moveAll(t, src, dst, Options{Window: 20}, files(10))
 			var failure *PipelineError
 			if !errors.As(err, &failure) {
@@ -189,7 +190,7 @@ func TestBlame(t *testing.T) {
 					t.Errorf("outcome %d is %+v", i, o)
 				}
 			}
-		})
+		}))
 	}
 }
 
@@ -257,22 +258,24 @@ func TestQuietCounts(t *testing.T) {
 
 // TestStall: silence is named, with the addresses; silence in which the server
 // computes a checksum is not.
-func TestStall(t *testing.T) {
-	src := newFake(t, answers(map[string]string{"RETR": "-"}))
-	dst := newFake(t, answers(map[string]string{"STOR": "150 opening\n112-Perf Marker\n Stripe Bytes Transferred: 0\n112 End"}))
+func TestStall(t *testing.T) { synctest.Test(t, testStall) }
+
+func testStall(t *testing.T) {
+	src := newPiped(t, answers(map[string]string{"RETR": "-"}))
+	dst := newPiped(t, answers(map[string]string{"STOR": "150 opening\n112-Perf Marker\n Stripe Bytes Transferred: 0\n112 End"}))
 	_, err := moveAll(t, src, dst, Options{FirstByte: 50 * time.Millisecond}, files(3))
 	var stall *StallError
 	if !errors.As(err, &stall) || !stall.First || !stall.Timeout() || !strings.Contains(err.Error(), "127.0.0.1 to [127.0.0.1:2000]") {
 		t.Errorf("a blocked channel gave %v", err)
 	}
-	dst = newFake(t, answers(map[string]string{"STOR": "150 opening\n111 Range Marker 0-5"}))
+	dst = newPiped(t, answers(map[string]string{"STOR": "150 opening\n111 Range Marker 0-5"}))
 	_, err = moveAll(t, src, dst, Options{FirstByte: time.Minute, Stall: 50 * time.Millisecond}, files(3))
 	if !errors.As(err, &stall) || stall.First {
 		t.Errorf("a channel that stopped gave %v", err)
 	}
-	src = newFake(t, answers(map[string]string{"RETR": "125 on\n226 done", "CKSM": "213 aa"}))
+	src = newPiped(t, answers(map[string]string{"RETR": "125 on\n226 done", "CKSM": "213 aa"}))
 	var slow sync.Once // longer than the stall, and than it takes to look for one
-	dst = newFake(t, func(_ *fakeSession, verb, _ string) string {
+	dst = newPiped(t, func(_ *fakeSession, verb, _ string) string {
 		switch verb {
 		case "STOR":
 			return stored(10)

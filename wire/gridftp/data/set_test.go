@@ -250,13 +250,13 @@ func send(t *testing.T, c net.Conn, h Header, body string) {
 }
 
 func TestReceiveFails(t *testing.T) {
-	short := Config{Stall: 200 * time.Millisecond, Connect: 200 * time.Millisecond, MaxConns: 2}
+	short := Config{Stall: 200 * time.Millisecond, MaxConns: 2}
 	for name, test := range map[string]struct {
 		config Config
 		script func(t *testing.T, passive *Set)
 		want   error
 	}{
-		"nobody comes": {short, func(*testing.T, *Set) {}, ErrNoConnection},
+		"nobody comes": {Config{Connect: 200 * time.Millisecond}, func(*testing.T, *Set) {}, ErrNoConnection},
 		"a block is cut": {Config{}, func(t *testing.T, s *Set) {
 			c := scripted(t, s)
 			send(t, c, Header{Count: 10}, "half")

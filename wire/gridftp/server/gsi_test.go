@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -452,7 +453,7 @@ func (w *secureWorld) hostIdentity() string { return w.ca.Host().Identity() }
 // TestConnectionsAreNotReusedUnderOtherSecurity proves that data never go over
 // a connection made before they were to be protected.
 func TestConnectionsAreNotReusedUnderOtherSecurity(t *testing.T) {
-	w := newSecureWorld(t, func(c *server.Config) { c.Limits.Connect = 500 * time.Millisecond })
+	w := newSecureWorld(t)
 	c := w.secure(gsi.ClientConfig{Delegate: gsi.DelegateFull})
 	c.do("MODE E", "200")
 	for _, step := range []string{"PROT P", "PROT C", "DCAU N"} {
@@ -474,6 +475,13 @@ func TestConnectionsAreNotReusedUnderOtherSecurity(t *testing.T) {
 		c.send("STOR f")
 		// A client that goes on as before writes to a connection that is gone.
 		_, _ = set.Send(t.Context(), data.NewStreamSource(strings.NewReader("x"), 0), clear, data.SendOptions{})
+		// The server waits for another one. Had it taken what came over the old
+		// one, it would have said so by the time that this one comes and goes.
+		time.AfterFunc(300*time.Millisecond, func() {
+			if conn, err := net.Dial("tcp", set.Addr().String()); err == nil {
+				conn.Close()
+			}
+		})
 		r := c.reply()
 		for r.Preliminary() {
 			r = c.reply()

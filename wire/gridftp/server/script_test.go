@@ -40,7 +40,7 @@ func newWorld(t testing.TB, edit ...func(*server.Config)) *world {
 	w.dir, w.root = newDir(t)
 	config := server.Config{
 		Files: w.dir, Anonymous: true, AnonymousWrites: true,
-		Limits: server.Limits{Connect: 5 * time.Second, Stall: 5 * time.Second},
+		Limits: server.Limits{Connect: 30 * time.Second, Stall: 30 * time.Second},
 		Transferred: func(tr server.Transfer) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -99,7 +99,7 @@ func (w *world) dial() *script {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	c := &script{w.t, conn, bufio.NewReader(conn)}
 	c.expect("220")
 	return c
@@ -169,7 +169,7 @@ func (c *script) passive() net.Conn {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	return conn
 }
 

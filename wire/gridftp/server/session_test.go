@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (c *script) until() gridftp.Reply {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come about", what)
 		}
@@ -65,7 +66,7 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 	const files = 6
 	for refused := range files {
 		t.Run(fmt.Sprint("the destination refuses number ", refused), func(t *testing.T) {
-			w := newWorld(t, func(c *server.Config) { c.Limits.Connect = time.Second })
+			w := newWorld(t)
 			c := w.login()
 			c.do("MODE E", "200")
 			if err := os.Mkdir(filepath.Join(w.root, fmt.Sprint("f", refused)), 0o755); err != nil {
@@ -81,7 +82,7 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 			go func() {
 				for i := range files {
 					source := data.NewStreamSource(strings.NewReader(fmt.Sprint("content of f", i)), 0)
-					if _, err := out.Send(context.Background(), source, data.Config{Connect: time.Second}, data.SendOptions{}); err != nil {
+					if _, err := out.Send(context.Background(), source, data.Config{}, data.SendOptions{}); err != nil {
 						return
 					}
 				}
@@ -118,7 +119,11 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 			c.send(lines...)
 			for i := range files {
 				var sink collector
-				_, err := in.Receive(t.Context(), &sink, data.Config{Connect: 300 * time.Millisecond, Stall: 300 * time.Millisecond}, data.ReceiveOptions{})
+				var config data.Config
+				if i >= refused { // nothing comes, which only time tells
+					config = data.Config{Connect: 300 * time.Millisecond, Stall: 300 * time.Millisecond}
+				}
+				_, err := in.Receive(t.Context(), &sink, config, data.ReceiveOptions{})
 				if (err == nil) != (i < refused) {
 					t.Errorf("number %d arrived with %v, as %q", i, err, sink.b)
 				}
@@ -171,25 +176,33 @@ func TestTheClientsOwnChannelOutlivesARefusal(t *testing.T) {
 
 func TestAFullPipelineIsRefused(t *testing.T) {
 	w := newWorld(t, func(c *server.Config) { c.Limits.Pipeline = 10 })
-	w.dir.slow = 300 * time.Millisecond
 	w.write("f", "x")
+	w.dir.hold = make(chan struct{})
 	c := w.login()
 	c.send(append([]string{"CKSM MD5 0 -1 f"}, strings.Split(strings.Repeat("NOOP ", 30), " ")[:30]...)...)
 	full := 0
 	for range 31 {
 		if r := c.reply(); r.String() == "500 Pipeline queue full." {
-			full++
+			if full++; full == 20 { // the refusals come before the answers
+				close(w.dir.hold)
+			}
 		} else if !r.Positive() {
 			t.Errorf("the server said %v", r)
 		}
 	}
-	if full < 10 || full > 25 {
+	if full < 20 || full > 21 { // the checksum may take one of the places
 		t.Errorf("%d of 31 commands were refused, with room for 10", full)
 	}
 	// An ABOR that found no room stops what runs, and nothing after it.
+	w.dir.hold = make(chan struct{})
 	c.send(append([]string{"CKSM MD5 0 -1 f"}, append(strings.Split(strings.Repeat("NOOP ", 30), " ")[:30], "ABOR")...)...)
+	full = 0
 	for range 32 {
-		c.reply()
+		if r := c.reply(); r.String() == "500 Pipeline queue full." {
+			if full++; full == 20 { // ABOR may have come before the checksum began
+				close(w.dir.hold)
+			}
+		}
 	}
 	c.put("STOR g", "x")
 }
@@ -212,7 +225,7 @@ func TestAbort(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(w.root, "h")); err == nil {
 		t.Error("a STOR that waited behind the one that was aborted made a file")
 	}
-	w.dir.slow = time.Minute
+	w.dir.hold = make(chan struct{})
 	c.send("CKSM MD5 0 -1 f", "ABOR")
 	c.expect("426")
 	c.expect("226")
@@ -265,7 +278,15 @@ func TestLimits(t *testing.T) {
 		}
 		first.do("QUIT", "221")
 		first.closed()
-		w.dial()
+		eventually(t, "a free place", func() bool {
+			conn, err := net.Dial("tcp", w.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			greeting, err := bufio.NewReader(conn).ReadString('\n')
+			return err == nil && strings.HasPrefix(greeting, "220 ")
+		})
 	})
 	t.Run("line", func(t *testing.T) {
 		w := newWorld(t, func(c *server.Config) { c.Limits.Line = 100 })
@@ -365,7 +386,7 @@ func TestShutdownLetsTransfersFinish(t *testing.T) {
 	idle.expect("421 The server is shutting down.")
 	idle.closed()
 	if c, err := net.Dial("tcp", w.addr); err == nil {
-		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		if b, _ := io.ReadAll(c); strings.HasPrefix(string(b), "220") {
 			t.Error("a session was accepted after Shutdown")
 		}
@@ -400,13 +421,16 @@ func TestShutdownThatTakesTooLongEndsTransfers(t *testing.T) {
 
 func TestChecksumSignsOfLife(t *testing.T) {
 	w := newWorld(t)
-	w.dir.slow = 1500 * time.Millisecond
+	w.dir.hold = make(chan struct{})
 	w.write("f", "x")
 	c := w.login()
 	c.do("OPTS CKSM markers=1;", "200")
 	c.send("CKSM MD5 0 -1 f")
 	c.expect("113 Status Marker")
-	c.expect("213")
+	close(w.dir.hold)
+	if r := c.until(); r.Code != 213 {
+		t.Errorf("the server said %v", r)
+	}
 	c.do("OPTS CKSM markers=soon;", "501")
 }
 
