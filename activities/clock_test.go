@@ -2,6 +2,7 @@ package activities
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -27,7 +28,9 @@ func TestClock(t *testing.T) {
 
 // TestPredecessorAhead has the ledger of an attempt that was killed say that it
 // is ten minutes from now, as a worker with a wrong clock would have it.
-func TestPredecessorAhead(t *testing.T) {
+func TestPredecessorAhead(t *testing.T) { synctest.Test(t, testPredecessorAhead) }
+
+func testPredecessorAhead(t *testing.T) {
 	w := newWorld(t)
 	put(t, w.src, "/from/a", content(1, 700))
 	put(t, w.src, "/from/b", content(2, 700))

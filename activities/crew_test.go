@@ -33,7 +33,7 @@ func (w *world) chunkOf(id string, n, size int, tuning transfer.Tuning) CopyInpu
 // A copy's senders come and go at the ends of files, and every file arrives.
 func TestSendersComeAndGo(t *testing.T) {
 	for _, route := range []transfer.RouteRule{transfer.RouteThirdParty, transfer.RouteRelay} {
-		t.Run(string(route), func(t *testing.T) {
+		t.Run(string(route), bubble(func(t *testing.T) {
 			w := newWorld(t)
 			in := w.chunkOf("0001-0001", 3000, 64, transfer.Tuning{Concurrency: 2, Parallelism: 1, Pipelining: 10, MaxConcurrency: 6})
 			in.Options.Route = route
@@ -81,7 +81,7 @@ func TestSendersComeAndGo(t *testing.T) {
 			if got := tree(t, w.dst, "/"); len(got) != 3000 {
 				t.Errorf("%d files have arrived", len(got))
 			}
-		})
+		}))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints/memory"
@@ -167,7 +168,7 @@ func TestCopyResumesLargeFile(t *testing.T) {
 // write must not survive, and nothing else of it may happen.
 func TestCopyStopped(t *testing.T) {
 	for _, file := range []string{"/small", "/large"} {
-		t.Run(file, func(t *testing.T) {
+		t.Run(file, bubble(func(t *testing.T) {
 			w := newWorld(t)
 			w.limit = 100 * time.Millisecond
 			size := map[string]int{"/small": 700, "/large": 100 << 10}[file]
@@ -214,11 +215,13 @@ func TestCopyStopped(t *testing.T) {
 				t.Errorf("%d lines of results for one file", n)
 			}
 			w.noStrays()
-		})
+		}))
 	}
 }
 
-func TestCopyLosesItsLease(t *testing.T) {
+func TestCopyLosesItsLease(t *testing.T) { synctest.Test(t, testCopyLosesItsLease) }
+
+func testCopyLosesItsLease(t *testing.T) {
 	w := newWorld(t)
 	want := w.mixedTree()
 	req := w.request()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -94,7 +95,9 @@ func TestProbeTellsLogins(t *testing.T) {
 
 // TestCopyEndsBeforeItsCredential: at its ledger, with nothing of it in use
 // afterwards; the next copy goes on with the next credential.
-func TestCopyEndsBeforeItsCredential(t *testing.T) {
+func TestCopyEndsBeforeItsCredential(t *testing.T) { synctest.Test(t, testCopyEndsBeforeItsCredential) }
+
+func testCopyEndsBeforeItsCredential(t *testing.T) {
 	w := newWorld(t)
 	want := map[string]int{}
 	for i := range 40 {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -167,7 +168,9 @@ func TestCopyPosixWithHoles(t *testing.T) {
 
 // A destination that hangs does not keep a relay that was told to stop, nor the
 // memory it holds.
-func TestRelayIsStopped(t *testing.T) {
+func TestRelayIsStopped(t *testing.T) { synctest.Test(t, testRelayIsStopped) }
+
+func testRelayIsStopped(t *testing.T) {
 	w := newWorld(t)
 	w.parts = defaultParts
 	in := w.chunkOf("0001-0001", 1, 6<<20, transfer.Tuning{Concurrency: 1})

@@ -231,8 +231,8 @@ func TestRangeResumes(t *testing.T) {
 func TestRangesOfAChangedSource(t *testing.T) {
 	for _, size := range []int{rangedSize, rangedSize * 2, 100, 0} {
 		for _, after := range []string{"some ranges", "all ranges"} {
-			routes(t, func(t *testing.T, route transfer.RouteRule) {
-				t.Run(fmt.Sprintf("%d after %s", size, after), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d after %s", size, after), func(t *testing.T) {
+				routes(t, func(t *testing.T, route transfer.RouteRule) {
 					r := newRanged(t, route)
 					r.ranges(0, 2)
 					if after == "all ranges" {

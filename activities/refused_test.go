@@ -20,7 +20,7 @@ func TestWalkRefusedForAWhile(t *testing.T) {
 			w.dst.Faults().Fail(memory.Mkdir, "/to/closed", transfer.TriesRefused-1, refuse(fault.Permission, "/to/closed"))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, bubble(func(t *testing.T) {
 			w := newWorld(t)
 			put(t, w.src, "/from/open/a", []byte("a"))
 			put(t, w.src, "/from/closed/b", []byte("b"))
@@ -52,7 +52,7 @@ func TestWalkRefusedForAWhile(t *testing.T) {
 			if found.Files != 3 || faults != transfer.TriesRefused-1 {
 				t.Errorf("%d files were found, with %d faults", found.Files, faults)
 			}
-		})
+		}))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/blob"
@@ -122,7 +123,9 @@ func (b slowBlobs) Put(ctx context.Context, key string, data []byte) error {
 
 // TestSharedFileIsProvenOnce: whoever has the last part in hand decides about
 // the file, and nobody before.
-func TestSharedFileIsProvenOnce(t *testing.T) {
+func TestSharedFileIsProvenOnce(t *testing.T) { synctest.Test(t, testSharedFileIsProvenOnce) }
+
+func testSharedFileIsProvenOnce(t *testing.T) {
 	w, in, wk, req := sharing(t, transfer.RouteThirdParty)
 	var mu sync.Mutex
 	var sums, after int
@@ -155,7 +158,9 @@ func TestSharedFileIsProvenOnce(t *testing.T) {
 
 // TestADigestIsOfOneSender: a relay that computes the checksum of what it
 // reads does not read the source a second time for it.
-func TestADigestIsOfOneSender(t *testing.T) {
+func TestADigestIsOfOneSender(t *testing.T) { synctest.Test(t, testADigestIsOfOneSender) }
+
+func testADigestIsOfOneSender(t *testing.T) {
 	w, in, _, _ := sharing(t, transfer.RouteRelay)
 	in.Options.Verify = transfer.VerifyChecksum
 	most := w.atOnce()
@@ -180,10 +185,10 @@ func TestADigestIsOfOneSender(t *testing.T) {
 
 // TestSharedFileAfterFaults lets parts fail, of the session and of the file.
 func TestSharedFileAfterFaults(t *testing.T) {
-	routes(t, func(t *testing.T, route transfer.RouteRule) {
-		for _, kind := range []fault.Kind{fault.Transient, fault.Permission, fault.Integrity} {
-			for _, n := range []int{1, 3} {
-				t.Run(fmt.Sprintf("%s %d", kind, n), func(t *testing.T) {
+	for _, kind := range []fault.Kind{fault.Transient, fault.Permission, fault.Integrity} {
+		for _, n := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s %d", kind, n), func(t *testing.T) {
+				routes(t, func(t *testing.T, route transfer.RouteRule) {
 					w, in, wk, req := sharing(t, route)
 					var mu sync.Mutex
 					left := n
@@ -213,9 +218,9 @@ func TestSharedFileAfterFaults(t *testing.T) {
 					sameTree(t, tree(t, w.dst, "/to"), tree(t, w.src, "/from"))
 					w.noStrays()
 				})
-			}
+			})
 		}
-	})
+	}
 }
 
 // TestSharedFileKilledAnywhere kills a worker whose senders share a file.

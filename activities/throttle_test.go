@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -36,7 +37,9 @@ func (r *testRations) Take(_ context.Context, d endpoints.Draw) (time.Duration, 
 	return max(0, use.Sub(now)), nil
 }
 
-func TestPayKeepsToTheRate(t *testing.T) {
+func TestPayKeepsToTheRate(t *testing.T) { synctest.Test(t, testPayKeepsToTheRate) }
+
+func testPayKeepsToTheRate(t *testing.T) {
 	rations := &testRations{}
 	const rate = 4_000_000
 	at := &place{name: "lab#dtn", rec: endpoints.Record{Limits: endpoints.Limits{Rate: rate}}}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -98,7 +99,9 @@ func TestWalkTinyAndWhole(t *testing.T) {
 }
 
 // TestWalkSteps ends each step almost at once: the walk goes on where it was.
-func TestWalkSteps(t *testing.T) {
+func TestWalkSteps(t *testing.T) { synctest.Test(t, testWalkSteps) }
+
+func testWalkSteps(t *testing.T) {
 	w := newWorld(t)
 	for i := range 40 {
 		put(t, w.src, fmt.Sprintf("/from/a%d/b/f%d", i%7, i), content(uint64(i+1), i))
@@ -124,7 +127,9 @@ func TestWalkSteps(t *testing.T) {
 
 // TestWalkStepAgain runs every step twice, as a lost result makes Temporal do:
 // what counts is the second one.
-func TestWalkStepAgain(t *testing.T) {
+func TestWalkStepAgain(t *testing.T) { synctest.Test(t, testWalkStepAgain) }
+
+func testWalkStepAgain(t *testing.T) {
 	w := newWorld(t)
 	for i := range 30 {
 		put(t, w.src, fmt.Sprintf("/from/a%d/f%d", i%4, i), content(uint64(i+1), i))
@@ -418,7 +423,9 @@ func TestWalkFoldsCase(t *testing.T) {
 	}
 }
 
-func TestWalkUnreadableDirectory(t *testing.T) {
+func TestWalkUnreadableDirectory(t *testing.T) { synctest.Test(t, testWalkUnreadableDirectory) }
+
+func testWalkUnreadableDirectory(t *testing.T) {
 	w := newWorld(t)
 	put(t, w.src, "/from/open/a", []byte("a"))
 	put(t, w.src, "/from/closed/b", []byte("b"))
