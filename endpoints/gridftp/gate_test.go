@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -66,7 +67,9 @@ func testGate(t *testing.T, l endpoints.Limits) (*gate, *fakeLimiter) {
 	return d.gate(rec, d.team(wire.FTP, rec.Servers)), f
 }
 
-func TestGateKeepsToTheLimit(t *testing.T) {
+func TestGateKeepsToTheLimit(t *testing.T) { synctest.Test(t, testGateKeepsToTheLimit) }
+
+func testGateKeepsToTheLimit(t *testing.T) {
 	g, f := testGate(t, endpoints.Limits{Sessions: 2})
 	if g.driver.gate(endpoints.Record{Name: "free"}, g.team) != nil {
 		t.Error("an endpoint without limits has a gate")
@@ -114,7 +117,9 @@ func TestGateKeepsToTheLimit(t *testing.T) {
 	}
 }
 
-func TestGateCountsConnections(t *testing.T) {
+func TestGateCountsConnections(t *testing.T) { synctest.Test(t, testGateCountsConnections) }
+
+func testGateCountsConnections(t *testing.T) {
 	g, _ := testGate(t, endpoints.Limits{Sessions: 1})
 	if err := g.enter(t.Context()); err != nil {
 		t.Fatal(err)
@@ -139,7 +144,9 @@ func TestGateCountsConnections(t *testing.T) {
 	}
 }
 
-func TestGatePairs(t *testing.T) {
+func TestGatePairs(t *testing.T) { synctest.Test(t, testGatePairs) }
+
+func testGatePairs(t *testing.T) {
 	g, _ := testGate(t, endpoints.Limits{Sessions: 2})
 	done, err := g.inPairs(t.Context(), g)
 	if err != nil {
@@ -162,7 +169,9 @@ func TestGatePairs(t *testing.T) {
 	}
 }
 
-func TestGateDrawsLogins(t *testing.T) {
+func TestGateDrawsLogins(t *testing.T) { synctest.Test(t, testGateDrawsLogins) }
+
+func testGateDrawsLogins(t *testing.T) {
 	g, f := testGate(t, endpoints.Limits{Logins: endpoints.LoginRate{N: 30, Per: time.Minute}})
 	if !g.rationed() {
 		t.Fatal("logins are not rationed")
