@@ -100,7 +100,7 @@ func (d *Data) open(ctx context.Context, endpoint, owner, credential string) (*p
 func (d *Data) openRecord(ctx context.Context, rec endpoints.Record, endpoint, owner, credential string) (*place, error) {
 	s, err := d.Endpoints.Open(ctx, rec, owner, credential)
 	if err != nil {
-		return nil, ofDomain(rec.SecurityDomain(), "", err)
+		return nil, ofDomain(err, endpoints.CredentialError{Domain: rec.SecurityDomain(), Configured: credential != "" || !rec.Activates()})
 	}
 	return &place{Storage: s, rec: rec, name: endpoint, Login: loginOf(rec, s)}, nil
 }

@@ -81,15 +81,16 @@ func FaultOf(err error) transfer.Fault {
 // toFault makes an error fit for histories and people.
 func toFault(err error, path string, now time.Time) transfer.Fault {
 	if path == "" {
-		if f, ok := errors.AsType[*fault.Error](err); ok {
-			path = f.Path
-		}
+		path = pathOf(err)
 	}
 	out := transfer.Fault{
 		Kind: fault.KindOf(err), Message: clip(err.Error()), Path: strings.ToValidUTF8(path, "?"), Time: now, Count: 1,
 	}
 	if c, ok := errors.AsType[*endpoints.CredentialError](err); ok && out.Kind == fault.Credential {
 		out.Domain, out.Fingerprint = strings.ToValidUTF8(c.Domain, "?"), c.Fingerprint
+		if c.Configured {
+			out.Reason = transfer.ReasonConfigured
+		}
 	}
 	out.OwnStore = errors.Is(err, blob.ErrFull)
 	switch {

@@ -88,7 +88,7 @@ func (c *copier) makeName(ctx context.Context, i int) {
 	case gone != nil:
 		c.afterHelp(ctx, i, gone, false)
 	default:
-		c.note(err, f.Dest)
+		c.note(named(err, p, f.Dest), f.Dest)
 		c.files[i].Same = ""
 		c.back(i)
 	}

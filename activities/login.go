@@ -41,13 +41,13 @@ func loginOf(rec endpoints.Record, s endpoints.Storage) Login {
 	return l
 }
 
-// ofDomain says of a Credential error of which domain it is, unless it does
-// itself.
-func ofDomain(domain, fingerprint string, err error) error {
+// ofDomain says of a Credential error what it is about, unless it does itself.
+func ofDomain(err error, about endpoints.CredentialError) error {
 	if known := (*endpoints.CredentialError)(nil); !fault.Is(err, fault.Credential) || errors.As(err, &known) {
 		return err
 	}
-	return &endpoints.CredentialError{Domain: domain, Fingerprint: fingerprint, Err: err}
+	about.Err = err
+	return &about
 }
 
 // expired is the error of an end whose credential has too little left.
@@ -56,8 +56,8 @@ func (p *place) expired(now time.Time) error {
 	if !now.Before(p.Expires) {
 		text = "the credential expired at " + p.Expires.UTC().Format(time.RFC3339)
 	}
-	return ofDomain(p.Domain, p.Fingerprint, &fault.Error{Kind: fault.Credential, Op: "use the credential for", Path: p.name,
-		Err: errors.New(text), Hint: "activate a new one"})
+	return ofDomain(&fault.Error{Kind: fault.Credential, Op: "use the credential for", Path: p.name, Err: errors.New(text), Hint: "activate a new one"},
+		endpoints.CredentialError{Domain: p.Domain, Fingerprint: p.Fingerprint})
 }
 
 // ends returns those that are open.

@@ -157,15 +157,18 @@ func testCopyEndsBeforeItsCredential(t *testing.T) {
 
 func TestFaultsNameTheirCredential(t *testing.T) {
 	inner := fault.New(fault.Credential, "log in to", "a", "no")
-	f := toFault(ofDomain("d", "f", inner), "", time.Time{})
+	f := toFault(ofDomain(inner, endpoints.CredentialError{Domain: "d", Fingerprint: "f"}), "", time.Time{})
 	if f.Domain != "d" || f.Fingerprint != "f" || f.Path != "a" || f.Message != inner.Error() {
 		t.Errorf("fault: %+v", f)
 	}
-	known := ofDomain("d", "f", inner)
-	if again := ofDomain("other", "", known); !errors.Is(again, inner) || toFault(again, "", time.Time{}).Domain != "d" {
+	known := ofDomain(inner, endpoints.CredentialError{Domain: "d", Configured: true})
+	if again := ofDomain(known, endpoints.CredentialError{Domain: "other"}); !errors.Is(again, inner) || toFault(again, "", time.Time{}).Domain != "d" {
 		t.Errorf("again: %v", again)
 	}
-	if other := fault.New(fault.Transient, "x", "y", "z"); ofDomain("d", "f", other) != other {
+	if f := toFault(known, "", time.Time{}); f.Reason != transfer.ReasonConfigured {
+		t.Errorf("of one that is configured: %+v", f)
+	}
+	if other := fault.New(fault.Transient, "x", "y", "z"); ofDomain(other, endpoints.CredentialError{}) != other {
 		t.Error("it is none of a credential")
 	}
 }

@@ -57,6 +57,7 @@ func (c *copier) prove(ctx context.Context, i int, a arrival) {
 // the file alone. The caller holds mu.
 func (c *copier) afterHelp(ctx context.Context, i int, err error, atSource bool) {
 	kind := fault.KindOf(err)
+	err = c.named(i, err)
 	if ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
 		c.trouble(i, err, atSource, true)
 		return
@@ -222,7 +223,7 @@ func (c *copier) attributes(ctx context.Context, f transfer.File, p string) erro
 		switch {
 		case fault.Is(err, fault.Unsupported):
 			c.mu.Lock()
-			c.note(err, p)
+			c.note(named(err, p, f.Dest), f.Dest)
 			c.mu.Unlock()
 		case err != nil:
 			return err

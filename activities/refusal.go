@@ -55,6 +55,7 @@ func (c *copier) trouble(i int, err error, atSource, lone bool) {
 		name = f.Source
 	}
 	kind := fault.KindOf(err)
+	err = c.named(i, err)
 	switch {
 	case c.inArchive(err, atSource):
 		c.setAside(i, err)
@@ -98,7 +99,7 @@ func (c *copier) refuse(i int, err error, atSource bool) {
 		kind = fault.Unsupported
 	}
 	r := refusal{Tries: c.led.Refused[i].Tries + 1, Kind: kind, Message: clip(err.Error()), AtSource: atSource}
-	answer := transfer.AnswerTo(transfer.Trouble{Kind: kind, AtSource: atSource, Attempt: r.Tries, OnError: c.in.Options.OnError})
+	answer := transfer.AnswerTo(transfer.Trouble{Kind: kind, AtSource: atSource, Attempt: r.Tries, OfFile: true, OnError: c.in.Options.OnError})
 	again := answer.Action == transfer.Again && answer.Last
 	r.Final = !again
 	delete(c.led.Partial, i)
@@ -151,7 +152,7 @@ func (c *copier) clean(ctx context.Context, i int) {
 	for _, name := range names {
 		if err := c.remove(ctx, name); err != nil && ctx.Err() == nil {
 			c.mu.Lock()
-			c.note(fmt.Errorf("left behind: %w", err), name)
+			c.note(fmt.Errorf("left behind of %s: %w", f.Dest, err), name)
 			c.mu.Unlock()
 		}
 	}

@@ -1,7 +1,10 @@
 package activities
 
 import (
+	"context"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gridferry/gridferry/endpoints/memory"
@@ -68,6 +71,44 @@ func TestCopyRefusedIsTriedAgain(t *testing.T) {
 			}
 			if _, there := get(t, w.dst, "/to/f2"); there {
 				t.Fatalf("try %d left something under the refused name", try)
+			}
+		}
+		w.noStrays()
+	})
+}
+
+// TestCopyUnsupportedIsGivenUp: what an end cannot do with a file is told at
+// once, of the file by its own name, and the others arrive.
+func TestCopyUnsupportedIsGivenUp(t *testing.T) {
+	routes(t, func(t *testing.T, route transfer.RouteRule) {
+		w := newWorld(t)
+		for i := range 5 {
+			put(t, w.src, fmt.Sprintf("/from/f%d", i), content(uint64(i+1), 100))
+		}
+		var tries atomic.Int32
+		w.dst.Faults().Hook(func(_ context.Context, op memory.Op, p string, _ int64) error {
+			if (op == memory.Create || op == memory.Sent) && strings.Contains(p, "f2") {
+				tries.Add(1)
+				return fault.New(fault.Unsupported, "write", p, "the server takes no such name")
+			}
+			return nil
+		})
+		req := w.request(func(r *transfer.Request) { r.Route, r.Atomic = route, true })
+		wk := w.walk(req, defaultWalkSizes)
+		res, err := w.worker("copier").copy(t.Context(), w.copyInput(wk, wk.Chunks[0], req), nil)
+		if err != nil || !res.Complete || res.Files != 4 || res.NFailed != 1 {
+			t.Fatalf("copy: %+v, %v", res, err)
+		}
+		if n := tries.Load(); n != 2 { // among others, and alone
+			t.Errorf("it was tried %d times", n)
+		}
+		const want = "write /to/f2: the server takes no such name"
+		if res.Failed[0].Message != want {
+			t.Errorf("it is said: %s", res.Failed[0].Message)
+		}
+		for _, f := range res.Faults {
+			if f.Message != want || f.Path != "/to/f2" {
+				t.Errorf("fault: %+v", f)
 			}
 		}
 		w.noStrays()

@@ -29,6 +29,7 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 		err := r.move(ctx, t)
 		c.atWork(-1)
 		c.mu.Lock()
+		err = named(err, r.path, r.f.Dest)
 		a := arrival{path: r.path, relayed: true, parts: t.parts}
 		if err == nil && r.hash != nil {
 			a.alg, a.sourceSum, a.destSum = r.alg, hex.EncodeToString(r.hash.Sum(nil)), r.destSum

@@ -179,11 +179,11 @@ func (r *sendRun) done(s endpoints.Sent) {
 	}
 	switch {
 	case s.Err != nil && fl.err == nil:
-		fl.err, fl.atSource = s.Err, s.AtSource
+		fl.err, fl.atSource = named(s.Err, fl.path, c.files[s.Key].Dest), s.AtSource
 		if kind := fault.KindOf(s.Err); ofOneName(kind) || kind == fault.Integrity || kind == fault.Invalid {
 			r.ofFile = true
 		} else {
-			r.session = s.Err
+			r.session = fl.err
 		}
 	case s.Err != nil || s.Suspect:
 		fl.suspect = true

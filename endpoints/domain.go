@@ -22,6 +22,12 @@ func (r Record) SecurityDomain() string {
 	return r.Scheme + "://" + strings.Join(r.Servers, ",")
 }
 
+// Activates says that people give credentials for the endpoint themselves. Of
+// any other, the credential is what its record says, or the worker's own.
+func (r Record) Activates() bool {
+	return (r.Kind == "" || r.Kind == "gridftp") && (r.Scheme == "" || r.Scheme == "gsiftp") && r.Credential == ""
+}
+
 // MyProxyDomain is the domain of those whose credentials the MyProxy server at
 // HOST or HOST:PORT issues. 7512 is the port that IANA gave to MyProxy.
 func MyProxyDomain(server string) string {
@@ -53,6 +59,7 @@ type Credentialed interface {
 type CredentialError struct {
 	Domain      string // the record's SecurityDomain
 	Fingerprint string // of the credential that was tried; empty when there was none
+	Configured  bool   // nobody can activate another: what is wrong is put right where it is kept, or at the server
 	Err         error
 }
 

@@ -150,6 +150,15 @@ func TestEveryKindSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// A credential that nobody can activate is renewed where it is kept.
+func TestConfiguredCredentials(t *testing.T) {
+	m := message{Notice: notice(transfer.NoticeInactive, "")}
+	m.Task.LastFault = &transfer.Fault{Kind: fault.Credential, Reason: transfer.ReasonConfigured}
+	if text := advice(m); strings.Contains(text, "endpoint activate") || !strings.Contains(text, "where the credential is kept") {
+		t.Errorf("it says: %s", text)
+	}
+}
+
 // What a raw start of a workflow may hold ends up in one line of a header.
 func TestHeadersStayOneLine(t *testing.T) {
 	m := message{Notice: notice(transfer.NoticeFailed, ""), to: "ada@example.org"}

@@ -132,6 +132,9 @@ func advice(m message) string {
 			return fmt.Sprintf("Give a fresh credential with \"gridferry endpoint activate\", for either of %s and %s. The task goes on by itself, from where it stands.",
 				endpointOf(m.Task.Source), endpointOf(m.Task.Destination))
 		}
+		if f.Reason == transfer.ReasonConfigured {
+			return "Put that right, where the credential is kept or at the server: none can be activated for this endpoint. The task goes on by itself, from where it stands, until its deadline."
+		}
 		return "Give a fresh credential with \"gridferry endpoint activate NAME\". The task goes on by itself, from where it stands, until its deadline."
 	case transfer.NoticeWaiting:
 		return "Make room at the destination. The task looks again by itself, until its deadline."

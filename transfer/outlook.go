@@ -61,6 +61,9 @@ func (o Outlook) String() string {
 func WaitsFor(f Fault) (what, hint string) {
 	switch f.Kind {
 	case fault.Credential:
+		if f.Reason == ReasonConfigured {
+			return ForCredential, "put that right, and it goes on by itself"
+		}
 		return ForCredential, `"gridferry endpoint activate" gives it one`
 	case fault.NoSpace:
 		if f.OwnStore {
@@ -85,9 +88,11 @@ func WaitsFor(f Fault) (what, hint string) {
 	return ForOperator, "the log of gridferryd says more"
 }
 
-// Reasons of Busy faults, where they are known.
+// Reasons of Busy and Credential faults, where they are known.
 const (
 	ReasonDrained = "drained" // out of use, by an operator's word
 	ReasonArchive = "archive" // files are on their way from an archive
 	ReasonLimit   = "limit"   // as many are let in as there may be
+
+	ReasonConfigured = "configured" // what refused it is put right where the credential is kept or at the server: none can be activated
 )

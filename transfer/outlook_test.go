@@ -13,6 +13,7 @@ func TestWaitsFor(t *testing.T) {
 		want  string
 	}{
 		{Fault{Kind: fault.Credential}, ForCredential},
+		{Fault{Kind: fault.Credential, Reason: ReasonConfigured}, ForCredential},
 		{Fault{Kind: fault.NoSpace}, ForSpace},
 		{Fault{Kind: fault.NoSpace, OwnStore: true}, ForStore},
 		{Fault{Kind: fault.Busy}, ForServer},

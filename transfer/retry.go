@@ -24,6 +24,7 @@ type Trouble struct {
 	Kind       fault.Kind
 	AtSource   bool    // the source refused; otherwise the destination, or both
 	Attempt    int     // how often the same thing has failed by now; 1 is the first time
+	OfFile     bool    // of a single file, at ends that do other things; otherwise of a step of the task
 	OnError    OnError // what the request says of single files
 	FailOnFull bool    // no space is a failure
 	OwnStore   bool    // it is gridferry's own store that has no space
@@ -38,7 +39,7 @@ type Answer struct {
 
 // How often a thing is tried in all.
 const (
-	TriesRefused   = 5  // NotFound, Permission, Exists, Unsupported
+	TriesRefused   = 5  // NotFound, Permission, Exists, and Unsupported of a step
 	TriesIntegrity = 4  // once, and copied again three times
 	TriesInternal  = 10 //
 )
@@ -68,7 +69,10 @@ func AnswerTo(t Trouble) Answer {
 		}
 		return Answer{Action: Wait, Delay: backoff(attempt, time.Minute, 15*time.Minute)}
 	case fault.NotFound, fault.Permission, fault.Exists, fault.Unsupported:
-		if rule == OnErrorRetry && attempt < TriesRefused {
+		// Somebody may make the file, or its place, or set modes right meanwhile.
+		// What a storage cannot do with a file it cannot do in a minute either.
+		hopeless := t.Kind == fault.Unsupported && t.OfFile
+		if rule == OnErrorRetry && attempt < TriesRefused && !hopeless {
 			return Answer{Action: Again, Delay: backoff(attempt, 5*time.Second, time.Minute), Last: true}
 		}
 		return giveUp(rule)

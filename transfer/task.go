@@ -90,7 +90,8 @@ type Fault struct {
 
 	// OwnStore: what has no space is gridferry's own store, not a destination.
 	OwnStore bool `json:"own_store,omitempty"`
-	// Reason tells Busy faults apart: ReasonDrained, ReasonLimit or empty.
+	// Reason tells Busy and Credential faults apart: ReasonDrained, ReasonLimit,
+	// ReasonConfigured or empty.
 	Reason string `json:"reason,omitempty"`
 
 	// Of a Credential fault, as far as it is known: see endpoints.CredentialError.

@@ -149,7 +149,7 @@ func blame(err error, rec endpoints.Record, id gridftp.Identity) error {
 	if !fault.Is(err, fault.Credential) || !errors.As(err, &e) || errors.As(err, new(*endpoints.CredentialError)) {
 		return err
 	}
-	about := &endpoints.CredentialError{Domain: rec.SecurityDomain(), Err: e.Err}
+	about := &endpoints.CredentialError{Domain: rec.SecurityDomain(), Configured: !rec.Activates(), Err: e.Err}
 	switch {
 	case id.Lent != nil:
 		about.Fingerprint = id.Lent.Fingerprint

@@ -66,7 +66,7 @@ func (o *Opener) accessKeys(ctx context.Context, rec endpoints.Record, owner, cr
 	}
 	refused := func(err error) (s3.Identity, error) {
 		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: s.id,
-			Err:  &endpoints.CredentialError{Domain: rec.SecurityDomain(), Err: err},
+			Err:  &endpoints.CredentialError{Domain: rec.SecurityDomain(), Configured: true, Err: err},
 			Hint: "give the worker access keys or a role, or name a credential with aws_file"}
 	}
 	c, err := o.keys.load(ctx, s)

@@ -86,7 +86,7 @@ func (o *Opener) sshIdentity(rec endpoints.Record, owner, credential string) (sf
 		of(s.from.PasswordFile)
 	default:
 		return id, &fault.Error{Kind: fault.Credential, Op: opUse, Path: s.id,
-			Err:  &endpoints.CredentialError{Domain: rec.SecurityDomain(), Err: errors.New("it is not for sftp")},
+			Err:  &endpoints.CredentialError{Domain: rec.SecurityDomain(), Configured: true, Err: errors.New("it is not for sftp")},
 			Hint: "that wants ssh_key, ssh_agent or password_file"}
 	}
 	digest.Write([]byte("\x00" + agent))

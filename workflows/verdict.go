@@ -27,7 +27,11 @@ func (r *run) outlook(ctx workflow.Context) transfer.Outlook {
 	case t.Paused:
 		return r.pausedOutlook()
 	case t.Status == transfer.Inactive:
-		_, hint := transfer.WaitsFor(transfer.Fault{Kind: fault.Credential})
+		f := transfer.Fault{Kind: fault.Credential}
+		if len(r.Wanted) > 0 {
+			f.Reason = r.Wanted[0].Fault.Reason
+		}
+		_, hint := transfer.WaitsFor(f)
 		return transfer.Outlook{Prospect: transfer.Waiting, For: transfer.ForCredential, Text: r.waitingFor(), Since: r.InactiveSince, Hint: hint}
 	case now.Before(r.Hold.Until):
 		return r.heldOutlook()

@@ -85,7 +85,7 @@ func (s *Storage) failed(ctx context.Context, op, p string, err error) error {
 		out.Kind, out.Hint = kindOfStatus(a.status)
 		if out.Kind == fault.Credential {
 			out.Hint = s.credentialHint()
-			out.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.client.id.Fingerprint, Err: err}
+			out.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.client.id.Fingerprint, Configured: true, Err: err}
 		}
 		return out
 	}

@@ -155,7 +155,7 @@ func (s *Storage) classify(ctx context.Context, op, p string, err error) error {
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Credential && !errors.As(err, new(*endpoints.CredentialError)) {
 		about := *e
-		about.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: e.Err}
+		about.Err = &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Configured: true, Err: e.Err}
 		return &about
 	}
 	return err

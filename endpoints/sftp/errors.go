@@ -50,7 +50,7 @@ func refusal(err error) bool {
 func (s *Storage) refused(ctx context.Context, op string, err error) error {
 	credential := func(hint string) error {
 		return &fault.Error{Kind: fault.Credential, Op: op, Path: s.name, Hint: hint,
-			Err: &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Err: err}}
+			Err: &endpoints.CredentialError{Domain: s.domain, Fingerprint: s.fingerprint, Configured: true, Err: err}}
 	}
 	var known *fault.Error
 	var host *HostKeyError
