@@ -7,7 +7,9 @@ import (
 )
 
 // TestClock dates by the server's clock, whatever the worker's says.
-func TestClock(t *testing.T) {
+func TestClock(t *testing.T) { synctest.Test(t, testClock) }
+
+func testClock(t *testing.T) {
 	handed := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	k := clock{began: time.Now().Add(-time.Minute), handed: handed}
 	if now := k.now(); now.Before(handed.Add(time.Minute)) || now.After(handed.Add(2*time.Minute)) {

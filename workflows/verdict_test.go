@@ -62,6 +62,7 @@ func TestOutlook(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var suite testsuite.WorkflowTestSuite
 			env := suite.NewTestWorkflowEnvironment()
+			patient(env)
 			env.SetStartTime(now)
 			var o transfer.Outlook
 			env.ExecuteWorkflow(func(ctx workflow.Context) error {

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/fault"
@@ -76,7 +77,14 @@ func (w *world) again() {
 func (w *world) play() {
 	Register(w.env, w.site)
 	w.env.RegisterActivity(&players{w})
-	w.env.SetTestTimeout(time.Minute)
+	patient(w.env)
+}
+
+// patient lets a busy machine stand still for longer than the SDK expects of a
+// workflow that is sound.
+func patient(env *testsuite.TestWorkflowEnvironment) {
+	env.SetTestTimeout(2 * time.Minute)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 }
 
 // players are the activities, under their own names.

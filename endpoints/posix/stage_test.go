@@ -94,7 +94,7 @@ func TestStageCommandsThatFail(t *testing.T) {
 		"a long time":    {"exec sleep 60", fault.Transient, "did not end within"},
 	} {
 		a := site(t, c.script)
-		a.timeout = 10 * time.Second
+		a.timeout = time.Minute
 		if what == "a long time" {
 			a.timeout = 50 * time.Millisecond
 		}

@@ -66,7 +66,7 @@ func (s *site) start(t *testing.T) *api.Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := server.Close(ctx); err != nil {
 			t.Error(err)
@@ -307,7 +307,7 @@ func TestASocketThatWasLeftIsTaken(t *testing.T) {
 	if err := first.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for which() != "second" {
 		if time.Now().After(deadline) {
 			t.Fatal("the second server did not take the socket")

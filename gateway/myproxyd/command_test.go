@@ -33,7 +33,7 @@ func TestCommand(t *testing.T) {
 		"newline in itself": {script: `[ "$(wc -l)" = 1 ]`, secret: secret, right: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			limit := 20 * time.Second
+			limit := time.Minute
 			if name == "hangs" {
 				limit = 200 * time.Millisecond
 			}

@@ -289,7 +289,7 @@ func testLeasesLeaveNothing(t *testing.T, p place) {
 // contend takes and gives back leases until each of its rounds succeeded, and
 // prints the epochs.
 func contend(p place, holder string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	s, err := p.open(ctx, store.Options{})
 	if err != nil {

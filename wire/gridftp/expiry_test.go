@@ -61,8 +61,10 @@ func TestClockPassesExpiry(t *testing.T) {
 
 // TestEphemeralEnds: what a server is given for data channels does not outlive
 // the user's credential, and is made again only where that gives a longer one.
-func TestEphemeralEnds(t *testing.T) {
-	c := newFake(t, answers(nil)).dial()
+func TestEphemeralEnds(t *testing.T) { synctest.Test(t, testEphemeralEnds) }
+
+func testEphemeralEnds(t *testing.T) {
+	c := newPiped(t, answers(nil)).dial()
 	for _, test := range []struct{ session, want time.Duration }{
 		{0, ephemeralLifetime},
 		{12 * time.Hour, 12 * time.Hour},

@@ -34,7 +34,7 @@ func dataPair(t testing.TB) (dialled, accepted net.Conn) {
 
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -52,7 +52,7 @@ func secureBoth(t testing.TB, client, server DataConfig, use func(end string, co
 			return err
 		}
 		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			return err
 		}
 		return use(end, conn, raw)

@@ -121,7 +121,7 @@ func newWorld(t *testing.T, edit func(*ServerConfig)) *world {
 	done := make(chan error, 1)
 	go func() { done <- w.server.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := w.server.Shutdown(ctx); err != nil {
 			t.Errorf("shut down: %v", err)
@@ -263,7 +263,7 @@ func TestSilence(t *testing.T) {
 
 	w.issuer.wait = make(chan struct{})
 	defer close(w.issuer.wait)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	_, err = w.client.Logon(ctx, request1())
 	refused(t, err, Unreachable, "cut off")

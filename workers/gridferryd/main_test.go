@@ -52,8 +52,8 @@ func TestServesGridFTPAlone(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, func() (*config.Config, error) { return c, nil }, false) }()
 	var conn net.Conn
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if conn, err = net.DialTimeout("tcp", c.GridFTP.Listen, time.Second); err == nil {
+	for deadline := time.Now().Add(time.Minute); ; {
+		if conn, err = net.DialTimeout("tcp", c.GridFTP.Listen, time.Minute); err == nil {
 			break
 		}
 		select {
@@ -66,7 +66,7 @@ func TestServesGridFTPAlone(t *testing.T) {
 		}
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if greeting, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.HasPrefix(greeting, "220 gridferry GridFTP server ") {
