@@ -77,7 +77,7 @@ func kinds() map[string]struct {
 		"NoSuchKey":                          {fault.NotFound, ""},
 		"NotFound":                           {fault.NotFound, ""},
 		"NoSuchVersion":                      {fault.NotFound, ""},
-		"NoSuchUpload":                       {fault.NotFound, "the upload was completed or aborted meanwhile"},
+		"NoSuchUpload":                       {fault.Integrity, "somebody else has completed or aborted the upload meanwhile"},
 		"InvalidBucketName":                  {fault.NotFound, "no bucket can have this name"},
 		"AccessDenied":                       {fault.Permission, "ask the bucket's owner for the permission, or name another credential"},
 		"AllAccessDisabled":                  {fault.Permission, ""},
