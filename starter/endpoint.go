@@ -18,14 +18,15 @@ import (
 func (s *session) endpointCommand() *cobra.Command {
 	return s.family(&cobra.Command{
 		Use:   "endpoint",
-		Short: "Give endpoints a credential, see how long it lasts, and do maintenance",
+		Short: "Give endpoints a credential, see how long it lasts, check them, and do maintenance",
 		Long: `An endpoint is activated when the daemon has a credential of yours for it. Tasks
 use it until it expires; those that wait for one go on at once. Endpoints with
 the same MyProxy server, or the same security domain, are activated together.`,
 		Example: `  gridferry endpoint activate lab#dtn
   gridferry endpoint status
+  gridferry endpoint check lab#dtn
   gridferry endpoint deactivate lab#dtn`,
-	}, s.activateCommand(), s.deactivateCommand(), s.activationsCommand(), s.drainCommand(), s.undrainCommand())
+	}, s.activateCommand(), s.deactivateCommand(), s.activationsCommand(), s.checkCommand(), s.drainCommand(), s.undrainCommand())
 }
 
 // activation is how "endpoint activate" was told to come by a credential.

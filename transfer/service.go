@@ -41,6 +41,11 @@ type Service interface {
 	Stat(ctx context.Context, at Place) (endpoints.Entry, error)
 	Mkdir(ctx context.Context, at Place) error
 	Rename(ctx context.Context, at Place, to string) error
+
+	// Check looks at what the endpoint of a place can do, and tells of each look
+	// as it begins (tell may be nil). When ctx ends it waits for what was made to
+	// be removed, and returns what had been found by then.
+	Check(ctx context.Context, at Place, req CheckRequest, tell func(what string)) (Checkup, error)
 }
 
 // Place is a location as someone with a credential sees it.

@@ -60,6 +60,8 @@ func (t *Tasks) Task(ctx context.Context, id transfer.TaskID) (mover.Task, error
 		switch {
 		case in.Browse != nil:
 			found.Owner, found.Endpoints = in.Browse.Owner, []string{in.Browse.Endpoint}
+		case in.Check != nil:
+			found.Owner, found.Endpoints = in.Check.Owner, []string{in.Check.Endpoint}
 		case in.Plan != nil:
 			req, err := in.Plan.Checked(info.GetStartTime().AsTime())
 			if err != nil {

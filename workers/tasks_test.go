@@ -88,8 +88,10 @@ func TestTasks(t *testing.T) {
 		"other":       execution(t, "other", "Order", running, memo),
 		"operation-1": execution(t, "operation-1", workflows.TypeOperation, running, nil),
 		"operation-2": execution(t, "operation-2", workflows.TypeOperation, running, nil),
+		"operation-3": execution(t, "operation-3", workflows.TypeOperation, running, nil),
 	}, inputs: map[string]any{
 		"operation-1": workflows.OperationInput{Browse: &activities.BrowseInput{Owner: "bob", Endpoint: "lab#dtn"}},
+		"operation-3": workflows.OperationInput{Check: &activities.CheckInput{Owner: "bob", Endpoint: "lab#store"}},
 		"operation-2": workflows.OperationInput{Plan: &transfer.Request{Owner: "eve", Source: "a:/x", Destination: "b:/x"}},
 	}}
 	tasks := NewTasks(n)
@@ -102,6 +104,7 @@ func TestTasks(t *testing.T) {
 		uuid:          {uuid, "ann", []string{"file://laptop.x", "gsiftp://dtn.example.org:2811"}, false},
 		"done":        {"done.11111111", "ann", []string{"lab#dtn"}, true},
 		"operation-1": {"operation-1.11111111", "bob", []string{"lab#dtn"}, false},
+		"operation-3": {"operation-3.11111111", "bob", []string{"lab#store"}, false},
 		"operation-2": {"operation-2.11111111", "eve", []string{"a", "b"}, false},
 	} {
 		got, err := tasks.Task(t.Context(), id)

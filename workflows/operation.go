@@ -19,6 +19,7 @@ type OperationInput struct {
 	Browse *activities.BrowseInput `json:"browse,omitempty"`
 	Read   *activities.ReadInput   `json:"read,omitempty"`
 	Plan   *transfer.Request       `json:"plan,omitempty"`
+	Check  *activities.CheckInput  `json:"check,omitempty"`
 }
 
 // OperationResult is the answer, in the field of the same name.
@@ -26,6 +27,7 @@ type OperationResult struct {
 	Browse *activities.BrowseResult `json:"browse,omitempty"`
 	Read   *activities.ReadResult   `json:"read,omitempty"`
 	Plan   *transfer.Plan           `json:"plan,omitempty"`
+	Check  *transfer.Checkup        `json:"check,omitempty"`
 }
 
 // Operation runs one short thing on a worker, which has the credentials and
@@ -43,8 +45,10 @@ func Operation(ctx workflow.Context, in OperationInput) (OperationResult, error)
 		err = readKept(ctx, *in.Read, out.Read)
 	case in.Plan != nil:
 		out.Plan, err = plan(ctx, *in.Plan)
+	case in.Check != nil:
+		out.Check, err = check(ctx, *in.Check)
 	default:
-		err = asError(transfer.Fault{Kind: fault.Invalid, Message: "one of browse, read and plan must be set"})
+		err = asError(transfer.Fault{Kind: fault.Invalid, Message: "one of browse, read, plan and check must be set"})
 	}
 	if err != nil {
 		f := faultOf(ctx, err)

@@ -51,6 +51,7 @@ type world struct {
 
 	browse     func(activities.BrowseInput) (activities.BrowseResult, error)
 	read       func(activities.ReadInput) (activities.ReadResult, error)
+	check      func(activities.CheckInput) (activities.CheckResult, error)
 	sweepTasks func(activities.SweepInput) (activities.SweepResult, error)
 	sweepBlobs func(activities.SweepInput) (activities.SweepResult, error)
 
