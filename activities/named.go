@@ -18,8 +18,12 @@ type namedError struct {
 func (e *namedError) Error() string { return e.of(e.err.Error()) }
 func (e *namedError) Unwrap() error { return e.err }
 
-// of gives text or a path the file's own name.
-func (e *namedError) of(text string) string { return strings.ReplaceAll(text, e.temp, e.name) }
+// of gives text or a path the file's own name. Some have made it fit to be
+// printed already.
+func (e *namedError) of(text string) string {
+	text = strings.ReplaceAll(text, e.temp, e.name)
+	return strings.ReplaceAll(text, strings.ToValidUTF8(e.temp, "?"), strings.ToValidUTF8(e.name, "?"))
+}
 
 // named has an error of what is written to temp speak of dest, in the same
 // directory.
