@@ -1,8 +1,6 @@
 package matrix_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/integration/harness"
 	"github.com/gridferry/gridferry/integration/tree"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -93,14 +92,7 @@ func makeTree(t *testing.T, dir string) {
 		}
 	}
 	// Whole seconds are what every protocol can carry.
-	at := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			at = at.Add(time.Hour)
-			err = os.Chtimes(path, time.Time{}, at)
-		}
-		return err
-	}))
+	harness.Age(t, dir, time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
 }
 
 // copyTree copies what both kinds can hold, and compares it with what was made.
@@ -112,7 +104,7 @@ func (s *site) copyTree(t *testing.T, made string, from *kind, source string, to
 			req.Items = append(req.Items, transfer.Item{Source: from.at(source + "/" + string(c)), Destination: to.at(dest + "/" + string(c)), Recursive: true})
 		}
 	}
-	s.succeeds(t, req)
+	s.Succeeds(t, req)
 	for _, c := range classes() {
 		if from.holds(c) && to.holds(c) {
 			same(t, filepath.Join(made, string(c)), filepath.Join(to.disk, dest, string(c)), from.times && to.times && !to.hidesTimes)
@@ -129,7 +121,7 @@ func (s *site) copyLarge(t *testing.T) {
 	must(t, err)
 	at, dir := s.kinds[0], "large"
 	step := func(to *kind, dest string) {
-		s.succeeds(t, transfer.Request{Source: at.at(dir), Destination: to.at(dest), Recursive: true})
+		s.Succeeds(t, transfer.Request{Source: at.at(dir), Destination: to.at(dest), Recursive: true})
 		same(t, made, filepath.Join(to.disk, dest), false)
 	}
 	if os.Getenv("GRIDFERRY_SOAK") == "" {
@@ -159,22 +151,29 @@ func (s *site) copyLarge(t *testing.T) {
 // of, in a sentence, and everything else arrives.
 func (s *site) copyRefused(t *testing.T, made string, to *kind) {
 	t.Helper()
-	req := transfer.Request{OnError: transfer.OnErrorSkip}
+	var req transfer.Request
+	if !to.holds(starred) { // the server says that they are forbidden, which somebody may change: that is waited for
+		req.OnError = transfer.OnErrorSkip
+	}
 	for _, c := range append([]class{plain}, to.refuses...) {
 		req.Items = append(req.Items, transfer.Item{Source: s.kinds[0].at("made/" + string(c)), Destination: to.at("refused/" + string(c)), Recursive: true})
 	}
-	task := s.transfer(t, req)
-	failed, err := s.service.Results(t.Context(), task.ID, transfer.ResultQuery{Status: []string{"failed"}})
-	must(t, err)
-	if task.Status != transfer.Succeeded || task.Progress.FilesFailed == 0 {
-		t.Errorf("the task that may skip files is %s with %d failed: %s", task.Status, task.Progress.FilesFailed, task.Verdict)
+	task := s.Transfer(t, req)
+	want := transfer.Failed
+	if req.OnError == transfer.OnErrorSkip {
+		want = transfer.Succeeded
+	}
+	if task.Status != want || task.Progress.FilesFailed == 0 {
+		t.Errorf("the task is %s and not %s, with %d failed: %s", task.Status, want, task.Progress.FilesFailed, task.Verdict)
 	}
 	told := map[class]bool{}
-	for _, r := range failed.Results {
+	for _, r := range s.GivenUp(t, task.ID) {
 		c := class(strings.Split(r.Source, "/")[2]) // of /made/CLASS/name
 		told[c] = true
 		if r.Fault == nil || r.Fault.Kind != fault.Unsupported && r.Fault.Kind != fault.Permission || !strings.Contains(r.Fault.Message, "/refused/"+string(c)+"/") {
 			t.Errorf("of %q it is said: %+v", r.Source, r.Fault)
+		} else if r.Fault.Count != 1 || strings.Contains(r.Fault.Message, ".gridferry-") {
+			t.Errorf("of %q it is said, after %d tries: %s", r.Source, r.Fault.Count, r.Fault.Message)
 		}
 	}
 	for _, c := range to.refuses {
@@ -195,30 +194,8 @@ func (s *site) copyRefused(t *testing.T, made string, to *kind) {
 // same compares two trees, and the times of their files where that is wanted.
 func same(t *testing.T, want, got string, times bool) {
 	t.Helper()
-	n, diffs, err := tree.Compare(want, got)
-	must(t, err)
-	for _, d := range diffs[:min(len(diffs), 20)] {
-		t.Errorf("%v", d)
+	harness.SameTree(t, want, got)
+	if times && !t.Failed() {
+		harness.SameTimes(t, want, got, 1)
 	}
-	if n == 0 {
-		t.Error("nothing was compared")
-	}
-	if !times || len(diffs) > 0 {
-		return
-	}
-	must(t, filepath.WalkDir(want, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		other := filepath.Join(got, strings.TrimPrefix(path, want))
-		a, errA := os.Stat(path)
-		b, errB := os.Stat(other)
-		if err := errors.Join(errA, errB); err != nil {
-			return err
-		}
-		if !a.ModTime().Equal(b.ModTime()) {
-			t.Errorf("%q is of %v, and its copy of %v", path, a.ModTime(), b.ModTime())
-		}
-		return nil
-	}))
 }

@@ -26,7 +26,7 @@ const (
 // servers, as a worker opens them.
 func TestTable(t *testing.T) {
 	s := newSite(t)
-	c, err := config.Load(config.Options{Path: s.conf})
+	c, err := config.Load(config.Options{Path: s.Conf})
 	must(t, err)
 	opener, err := workers.NewOpener(c, slog.New(slog.DiscardHandler))
 	must(t, err)

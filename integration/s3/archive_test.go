@@ -1,6 +1,7 @@
 package s3_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/gridferry/gridferry/integration/harness"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -29,16 +31,15 @@ func TestArchivedObjectsAreRestored(t *testing.T) {
 	}
 	s.meter.Take(away...)
 	id := s.submit(transfer.Request{Source: "s3://" + s.store.Bucket + "/run/", Destination: s.here(s.files) + "/to/", Recursive: true})
-	waits := func() transfer.Task {
-		for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-			task, err := s.service.Task(t.Context(), id)
-			if err == nil && task.Outlook.For == transfer.ForArchive && task.Progress.FilesDone == 2 {
-				return task
+	waits := func() (task transfer.Task) {
+		harness.Eventually(t, time.Minute, func() (err error) {
+			task, err = s.Service.Task(t.Context(), id)
+			if err == nil && (task.Outlook.For != transfer.ForArchive || task.Progress.FilesDone != 2) {
+				err = fmt.Errorf("it does not wait for the archive: %s, %+v", task.Verdict, task.Progress)
 			}
-			if time.Now().After(end) {
-				t.Fatalf("it does not wait for the archive: %v; %s, %+v", err, task.Verdict, task.Progress)
-			}
-		}
+			return err
+		})
+		return task
 	}
 	if task := waits(); task.Progress.FilesOffline != 3 || !strings.Contains(task.Verdict, "3 files") {
 		t.Errorf("%+v: %s", task.Progress, task.Verdict)

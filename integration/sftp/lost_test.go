@@ -3,6 +3,7 @@ package sftp_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/gridferry/gridferry/endpoints"
 	driver "github.com/gridferry/gridferry/endpoints/sftp"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/integration/harness"
 	"github.com/gridferry/gridferry/integration/sftp"
 )
 
@@ -52,20 +54,6 @@ func read(s endpoints.Storage, t *testing.T, path string) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
-// after calls fn once that many bytes have gone over the line.
-func after(line *sftp.Line, n int64, fn func()) (done chan struct{}) {
-	done = make(chan struct{})
-	from := line.Bytes.Load()
-	go func() {
-		defer close(done)
-		for line.Bytes.Load() < from+n {
-			time.Sleep(time.Millisecond)
-		}
-		fn()
-	}()
-	return done
-}
-
 // A connection that is cut is Transient to what was under way, and the next
 // call has another one.
 func TestCut(t *testing.T) {
@@ -75,11 +63,11 @@ func TestCut(t *testing.T) {
 	data := noise(20 * mib)
 	must(t, os.WriteFile(filepath.Join(dir, "there"), data, 0o600))
 
-	cut := after(line, 5*mib, line.Cut)
+	cut := line.After(5*mib, line.Cut)
 	wants(t, "writing", write(s, t, "/f", data), fault.Transient, "write /f")
 	<-cut
 	from := line.Bytes.Load()
-	cut = after(line, 5*mib, line.Cut)
+	cut = line.After(5*mib, line.Cut)
 	_, err := read(s, t, "/there")
 	for err != nil && line.Bytes.Load() < from+5*mib { // over a connection that the first cut took, too
 		_, err = read(s, t, "/there")
@@ -133,40 +121,44 @@ func TestConnections(t *testing.T) {
 	rec.Servers = []string{line.Addr}
 	rec.Options["connections"] = "3"
 	must(t, os.WriteFile(filepath.Join(dir, "f"), noise(mib), 0o600))
-	use := func(id driver.Identity) {
+	// use opens files until so many connections are made, and then some more.
+	use := func(who string, id driver.Identity, made int64) {
+		t.Helper()
+		before := line.Made.Load()
 		s, err := d.Open(t.Context(), rec, id)
 		must(t, err)
-		var open []io.Closer
-		for range 12 {
+		var files []io.Closer
+		another := func() {
 			r, err := s.Open(t.Context(), "/f", 0, 10)
 			must(t, err)
-			open = append(open, r)
-			time.Sleep(20 * time.Millisecond) // for a further connection to be made
+			files = append(files, r)
 		}
-		for _, r := range open {
-			must(t, r.Close())
+		harness.Eventually(t, time.Minute, func() error {
+			another()
+			if n := line.Made.Load() - before; n < made {
+				return fmt.Errorf("%s has made %d connections, not %d", who, n, made)
+			}
+			return nil
+		})
+		for range 12 {
+			another()
+		}
+		for _, f := range files {
+			must(t, f.Close())
 		}
 		must(t, s.Close())
+		if n := line.Made.Load() - before; n != made {
+			t.Errorf("%s has made %d connections, not %d", who, n, made)
+		}
 	}
 	ada := sftp.Identity(server.KeyFile())
-	use(ada)
-	use(ada)
-	if n := line.Made.Load(); n < 2 || n > 3 {
-		t.Errorf("ada has made %d connections, of 3 at most", n)
-	}
-	before := line.Made.Load()
+	use("ada", ada, 3)
+	use("ada, again,", ada, 0)
 	eve := ada
 	eve.Owner = "eve"
-	use(eve)
-	if line.Made.Load() == before {
-		t.Error("eve has had ada's connections")
-	}
-	before = line.Made.Load()
+	use("eve", eve, 3)
 	d.CloseCredential(ada.Fingerprint)
-	use(ada)
-	if line.Made.Load() == before {
-		t.Error("connections outlive their credential")
-	}
+	use("ada, without the former ones,", ada, 3)
 }
 
 // Without sessions to list in, and with few files open, things work.

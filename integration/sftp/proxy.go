@@ -3,6 +3,7 @@ package sftp
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,13 @@ type Line struct {
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	silent chan struct{} // closed while the line is in order
+	marks  []mark
+}
+
+// mark is a number of bytes that somebody waits for.
+type mark struct {
+	at int64
+	fn func()
 }
 
 // NewLine leads to a server, which is known at its other end, too.
@@ -75,10 +83,37 @@ func (l *Line) copy(to, from net.Conn) {
 		if rate := l.Rate.Load(); rate > 0 {
 			time.Sleep(time.Duration(int64(n) * int64(time.Second) / rate))
 		}
-		l.Bytes.Add(int64(n))
+		l.count(int64(n))
 		if _, writeErr := to.Write(b[:n]); err != nil || writeErr != nil {
 			return
 		}
+	}
+}
+
+// After calls fn, once, when that many more bytes have gone over the line, and
+// before the last of them are handed on. done is closed when fn is over.
+func (l *Line) After(n int64, fn func()) (done <-chan struct{}) {
+	over := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.marks = append(l.marks, mark{l.Bytes.Load() + n, func() { defer close(over); fn() }})
+	return over
+}
+
+func (l *Line) count(n int64) {
+	l.mu.Lock()
+	now := l.Bytes.Add(n)
+	var reached []mark
+	l.marks = slices.DeleteFunc(l.marks, func(m mark) bool {
+		if m.at > now {
+			return false
+		}
+		reached = append(reached, m)
+		return true
+	})
+	l.mu.Unlock()
+	for _, m := range reached {
+		m.fn()
 	}
 }
 
