@@ -89,6 +89,10 @@ func (d *Data) check(ctx context.Context, in CheckInput, tell func(string)) (Che
 		login = time.Since(begun)
 		return err
 	})
+	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
+		err = &fault.Error{Kind: fault.Transient, Op: "reach", Path: in.Endpoint, Err: err,
+			Hint: "is the server running, is its name in the configuration right, and does a firewall let the worker's host through?"}
+	}
 	if err != nil {
 		return CheckResult{}, err
 	}

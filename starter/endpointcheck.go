@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -160,18 +159,14 @@ func (s *session) check(ctx context.Context, svc transfer.Service, at transfer.P
 
 // printCheckup prints what was found, and below it what that means.
 func (s *session) printCheckup(c transfer.Checkup) error {
-	fmt.Fprintf(s.Stdout, "%s, a %s endpoint", printable(c.Location), c.Kind)
+	fmt.Fprintf(s.Stdout, "%s: %s", printable(c.Location), c.Kind)
 	if c.Server != "" {
-		fmt.Fprintf(s.Stdout, ": %s", sentence(c.Server))
+		fmt.Fprintf(s.Stdout, ", %s", sentence(c.Server))
 	}
 	fmt.Fprint(s.Stdout, "\n\n")
-	rows := [][]string{{"LOOKED AT", "OUTCOME", "TOOK", "SEEN"}}
+	rows := [][]string{{"LOOKED AT", "OUTCOME", "SEEN"}}
 	for _, f := range c.Findings {
-		took := "-"
-		if f.Took > 0 {
-			took = time.Duration(f.Took).Round(100 * time.Microsecond).String()
-		}
-		rows = append(rows, []string{f.Name, strings.ToUpper(string(f.Outcome)), took, sentence(f.Seen)})
+		rows = append(rows, []string{f.Name, strings.ToUpper(string(f.Outcome)), sentence(f.Seen)})
 		if f.Outcome == transfer.Works {
 			rows[len(rows)-1][1] = string(f.Outcome)
 		}

@@ -129,7 +129,8 @@ type answer struct {
 	seen    string
 	means   string
 	rate    float64
-	err     error // the outcome follows from it, and the rest counts for nothing
+	took    time.Duration // 0 is what it took to answer
+	err     error         // the outcome follows from it, and the rest counts for nothing
 }
 
 func works(seen, means string) answer {
@@ -158,7 +159,10 @@ func (v *visit) look(name, broken string, try func(ctx context.Context) answer) 
 		begun := time.Now()
 		a := v.judge(try(ctx))
 		cancel()
-		f.Took = transfer.Duration(time.Since(begun).Round(time.Microsecond))
+		if a.took == 0 {
+			a.took = time.Since(begun)
+		}
+		f.Took = transfer.Duration(a.took.Round(time.Microsecond))
 		f.Outcome, f.Seen, f.Means, f.Rate = a.outcome, clip(a.seen), a.means, a.rate
 		if f.Outcome == transfer.Broken {
 			f.Means = broken
@@ -201,9 +205,11 @@ func clip(text string) string {
 // in is a path in the new directory.
 func (v *visit) in(name string) string { return v.dir + "/" + name }
 
-// span renders a time as people read it: "0.3 ms", "12 ms", "1.2 s".
+// span renders a time as people read it: "30 µs", "1.3 ms", "12 ms", "1.2 s".
 func span(d time.Duration) string {
 	switch ms := d.Seconds() * 1000; {
+	case ms < 1:
+		return fmt.Sprintf("%d µs", d.Microseconds())
 	case ms < 10:
 		return fmt.Sprintf("%.1f ms", ms)
 	case ms < 1000:

@@ -41,13 +41,17 @@ func (v *visit) reach() {
 		var means string
 		if rtt := v.caps.RTT; rtt > 0 {
 			seen += ", round trip " + span(rtt)
+		}
+		if rtt := v.caps.RTT; rtt >= time.Millisecond {
 			means = fmt.Sprintf("one session that waits for each answer does %.0f requests a second at most", 1/rtt.Seconds())
 		}
 		if e, ok := v.Storage.(endpoints.Expirer); ok && !e.Expires().IsZero() {
 			seen += ", with a credential for " + transfer.FormatDuration(time.Until(e.Expires()))
 			means = strings.TrimPrefix(means+"; tasks that last longer wait for a new credential", "; ")
 		}
-		return works(seen, means)
+		a := works(seen, means)
+		a.took = v.o.Login
+		return a
 	})
 	v.look("folder", "nothing below it can be moved", func(ctx context.Context) answer {
 		e, err := v.Stat(ctx, v.o.Path)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,13 +23,17 @@ const (
 	// written, in bytes, and mostTiny how many they are at most.
 	tinyFile = 4096
 	mostTiny = 500
-	block    = mib // in which measuring reads and writes, in bytes
+	// telling is how much says something of more of it, in bytes, where it took
+	// no second.
+	telling = 16 * mib
+	block   = mib // in which measuring reads and writes, in bytes
 )
 
 // A measure counts bytes until its time is over.
 type measure struct {
 	begun time.Time
 	moved atomic.Int64
+	first func() // called when bytes have come
 }
 
 func (m *measure) rate() float64 { return float64(m.moved.Load()) / time.Since(m.begun).Seconds() }
@@ -91,18 +96,26 @@ func speed(m *measure, rate float64, more string) answer {
 	if m.moved.Load() == 0 || rate <= 0 {
 		return wrong("nothing moved in %s", span(time.Since(m.begun)))
 	}
+	a := works(transfer.FormatRate(rate)+more, "")
+	if a.rate = rate; m.moved.Load() < telling && time.Since(m.begun) < time.Second {
+		a.seen += ", most of which may be the beginning"
+		return a
+	}
 	const tb = 1e12
-	a := works(fmt.Sprintf("%s%s", transfer.FormatRate(rate), more), "1 TB takes about "+transfer.FormatDuration(time.Duration(tb/rate*float64(time.Second)))+" through one worker")
-	a.rate = rate
+	a.means = "1 TB takes about " + transfer.FormatDuration(time.Duration(tb/rate*float64(time.Second))) + " through one worker"
 	return a
 }
 
 // readPieces reads all at once until they end or the time is over. Bytes that
 // are not those of data, again and again, are another file's; nil knows nothing of them.
 func (v *visit) readPieces(ctx context.Context, pieces []piece, slot time.Duration, data []byte) answer {
-	ctx, cancel := context.WithTimeout(ctx, slot)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := &measure{begun: time.Now()}
+	// Sessions that take long to come up make a server slow and not broken, so
+	// the time runs from the first bytes on.
+	var once sync.Once
+	m.first = func() { once.Do(func() { time.AfterFunc(slot, cancel) }) }
 	errs := make(chan error, len(pieces))
 	for _, p := range pieces {
 		go func() { errs <- v.readPiece(ctx, p, data, m) }()
@@ -135,6 +148,7 @@ func (v *visit) readPiece(ctx context.Context, p piece, data []byte, m *measure)
 		}
 		off += int64(n)
 		m.moved.Add(int64(n))
+		m.first()
 		if err == nil {
 			err = v.o.Pay(ctx, int64(n))
 		}
@@ -153,7 +167,7 @@ func (v *visit) readPiece(ctx context.Context, p piece, data []byte, m *measure)
 // that was written whole: shorter ones are mostly round trips.
 func (v *visit) writeGrowing(ctx context.Context, sessions int, slot time.Duration, most int64, data []byte) answer {
 	v.measured = nil
-	begun, left := time.Now(), most/2 // half is for the other number of sessions
+	begun, left := time.Now(), most
 	var rate float64
 	var m *measure
 	size := int64(leastMeasured)
@@ -180,8 +194,8 @@ func (v *visit) writeGrowing(ctx context.Context, sessions int, slot time.Durati
 		v.measured, rate = pieces, float64(m.moved.Load())/took.Seconds()
 		left -= size * int64(sessions)
 		rest := slot - time.Since(begun)
-		next := min(left/int64(sessions), int64(rate/float64(sessions)*rest.Seconds())) / block * block
-		if rest <= 0 || next < 2*size {
+		next := min(left/int64(sessions), max(2*size, int64(rate/float64(sessions)*rest.Seconds()))) / block * block
+		if rest <= 0 || took > slot/2 || next < 2*size {
 			return speed(m, rate, fmt.Sprintf(", %s in %s", transfer.FormatBytes(m.moved.Load()), span(took)))
 		}
 		size = next
