@@ -2,10 +2,8 @@ package activities
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -191,20 +189,8 @@ func checksum(ctx context.Context, s *place, p, alg string) (sum string, err err
 			sum, err = cs.Checksum(ctx, p, alg, 0, -1, nil)
 			return err
 		}
-		h := endpoints.NewHash(alg)
-		if h == nil {
-			return fault.New(fault.Unsupported, "compute", p, "no one here computes "+alg)
-		}
-		in, err := s.Open(ctx, p, 0, -1)
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		if _, err := io.Copy(h, in); err != nil {
-			return err
-		}
-		sum = hex.EncodeToString(h.Sum(nil))
-		return nil
+		sum, err = endpoints.ReadChecksum(ctx, s, p, alg, 0, -1, nil)
+		return err
 	})
 	return sum, err
 }

@@ -1,14 +1,20 @@
 package endpoints
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/hex"
 	"hash"
 	"hash/adler32"
 	"hash/crc32"
+	"io"
 	"slices"
+	"time"
+
+	"github.com/gridferry/gridferry/fault"
 )
 
 // Algorithms returns the checksums that gridferry itself computes, in the
@@ -38,6 +44,35 @@ func NewHash(alg string) hash.Hash {
 		return adler32.New()
 	}
 	return nil
+}
+
+// aliveEvery is how often ReadChecksum says that it is at work.
+const aliveEvery = time.Second
+
+// ReadChecksum is Checksummer.Checksum for what the storage does not compute
+// itself: it reads. Unsupported when alg is not one of Algorithms.
+func ReadChecksum(ctx context.Context, s Storage, p, alg string, offset, length int64, alive func()) (string, error) {
+	h := NewHash(alg)
+	if h == nil {
+		return "", fault.New(fault.Unsupported, "compute", p, "no one here computes "+alg)
+	}
+	in, err := s.Open(ctx, p, offset, length)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	for last := time.Now(); ; {
+		switch _, err := io.CopyN(h, in, 1<<20); {
+		case err == io.EOF:
+			return hex.EncodeToString(h.Sum(nil)), nil
+		case err != nil:
+			return "", err
+		}
+		if alive != nil && time.Since(last) >= aliveEvery {
+			alive()
+			last = time.Now()
+		}
+	}
 }
 
 // SharedChecksum returns the first of Algorithms in both lists, or "".

@@ -18,6 +18,7 @@ const (
 	optionRanges   = "ranges"   // of a file that is written, PUT with Content-Range: "auto" (default): where the server is Apache's; "on", "off"
 	optionETags    = "etags"    // "on" (default); "off" where each server behind one name has its own: then size and time tell versions apart
 	optionInsecure = "insecure" // "on": credentials may go over plain http, and redirects from https to http are followed
+	optionDigests  = "digests"  // that the server tells of files: "auto" (default): Adler-32 where it is dCache or XRootD; "off"; names of algorithms with commas
 	optionCAFile   = "ca_file"  // PEM file of the authorities to believe, instead of the system's
 )
 
@@ -38,6 +39,7 @@ type options struct {
 	webdav   choice
 	ranges   choice
 	etags    bool
+	digests  []string // nil: as the server's name suggests
 	insecure bool
 	caFile   string
 	queries  bool // a "?" in a path begins a query: the endpoint is that of an http URL
@@ -131,12 +133,36 @@ func (o *options) set(key, value string) error {
 		onOff(&o.etags)
 	case optionInsecure:
 		onOff(&o.insecure)
+	case optionDigests:
+		o.digests, err = parseDigests(value)
 	case optionCAFile:
 		if o.caFile = value; !filepath.IsAbs(value) {
 			err = fmt.Errorf("%q is not an absolute path", value)
 		}
 	default:
-		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{optionWebDAV, optionRanges, optionETags, optionInsecure, optionCAFile}, ", "))
+		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{optionWebDAV, optionRanges, optionETags, optionDigests, optionInsecure, optionCAFile}, ", "))
 	}
 	return err
+}
+
+// parseDigests reads a list of algorithms, and returns them strongest first.
+func parseDigests(value string) ([]string, error) {
+	switch choice(value) {
+	case auto:
+		return nil, nil
+	case off:
+		return []string{}, nil
+	}
+	wanted := strings.Split(strings.ReplaceAll(value, " ", ""), ",")
+	algs, known := []string{}, []string{}
+	for _, d := range digestNames() {
+		known = append(known, d.alg)
+		if slices.Contains(wanted, d.alg) {
+			algs = append(algs, d.alg)
+		}
+	}
+	if len(algs) != len(wanted) {
+		return nil, fmt.Errorf("%q is none of auto, off and a list of %s", value, strings.Join(known, ", "))
+	}
+	return algs, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func FuzzMultistatus(f *testing.F) {
 }
 
 func FuzzHeaders(f *testing.F) {
-	for _, text := range []string{"bytes 0-9/443", "bytes */443", "120", "Fri, 02 Jan 2026 03:05:05 GMT", `W/"a"`} {
+	for _, text := range []string{"md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", "adler32=3da0195", "bytes 0-9/443", "bytes */443", "120", "Fri, 02 Jan 2026 03:05:05 GMT", `W/"a"`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -153,6 +154,11 @@ func FuzzHeaders(f *testing.F) {
 		}
 		if d, ok := parseRetryAfter(text, time.Unix(0, 0)); ok && (d < 0 || d > maxRetryAfter) {
 			t.Errorf("%q: %v", text, d)
+		}
+		for _, alg := range []string{"md5", "adler32"} {
+			if sum, ok := parseDigest(http.Header{"Digest": {text}}, alg); ok && len(sum) != 2*endpoints.NewHash(alg).Size() {
+				t.Errorf("%q: %q", text, sum)
+			}
 		}
 		if tag, _ := entityTag(text); strings.ContainsAny(tag[min(1, len(tag)):max(0, len(tag)-1)], `"`) {
 			t.Errorf("%q: %q", text, tag)

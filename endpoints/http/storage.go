@@ -40,11 +40,14 @@ type Storage struct {
 	seen map[string]version // of files that were opened
 }
 
-var _ endpoints.Credentialed = (*Storage)(nil)
+var (
+	_ endpoints.Credentialed = (*Storage)(nil)
+	_ endpoints.Checksummer  = (*Storage)(nil)
+)
 
 // Caps tells what the server can do.
 func (s *Storage) Caps() endpoints.Caps {
-	return endpoints.Caps{Kind: Kind, Server: s.server.name, RTT: s.server.rtt, Ranges: s.ranges(), StreamOnly: !s.ranges()}
+	return endpoints.Caps{Kind: Kind, Server: s.server.name, RTT: s.server.rtt, Ranges: s.ranges(), StreamOnly: !s.ranges(), Checksums: s.digests()}
 }
 
 // ranges says that a range of a file can be written. A server that does not
