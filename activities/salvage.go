@@ -31,6 +31,9 @@ func newSalvager(c *copier) *salvager {
 	if dst.Parts.Most > 0 {
 		return s // it may not be read while it is on its way, and its storage knows its parts
 	}
+	if src.Parts.Most > 0 {
+		return s // an object store reads out ranges whose checksum it is asked for: sending them costs no more
+	}
 	s.alg = endpoints.SharedChecksum(checksums(c.ends.src), checksums(c.ends.dst))
 	// Two questions a file, and as many files at once as there are helpers.
 	s.from = max(s.from, int64(2*max(src.RTT, dst.RTT).Seconds()*fastLine/helpers))

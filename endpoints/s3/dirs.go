@@ -146,7 +146,7 @@ func (s *Storage) vacant(ctx context.Context, op, p string) error {
 		return fault.New(fault.NotFound, op, p, "there is no directory "+parent)
 	}
 	if s.client.literal.Load() && !printable(path.Base(p)) {
-		return fault.New(fault.Unsupported, op, p, "the store does not list names with control characters")
+		return &fault.Error{Kind: fault.Unsupported, Op: op, Path: p, Err: errControl, Hint: "rename it where it comes from"}
 	}
 	there, known := s.dirs.holds(d, path.Base(p))
 	if !known {

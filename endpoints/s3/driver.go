@@ -164,7 +164,7 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	life, end := context.WithCancel(context.Background())
 	s := &Storage{
 		driver: d, client: c, opts: o, name: nameOf(rec), domain: rec.SecurityDomain(), fingerprint: id.Fingerprint,
-		life: life, end: end, dirs: newDirs(), fresh: newFresh(), uploads: map[string]*upload{},
+		life: life, end: end, dirs: newDirs(), fresh: newFresh(), prefixes: newPrefixes(), uploads: map[string]*upload{},
 	}
 	if err := s.login(ctx); err != nil {
 		end()

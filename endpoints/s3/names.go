@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"errors"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -11,6 +12,12 @@ import (
 
 // maxKey is the longest key in bytes (Amazon S3, "Naming objects").
 const maxKey = 1024
+
+var (
+	errNotUTF8 = errors.New("the name is not UTF-8, which keys of objects are")
+	errLongKey = errors.New("the key would be longer than the 1024 bytes that S3 allows")
+	errControl = errors.New("the store does not list names with control characters")
+)
 
 // object is what a path stands for. Without a bucket it is the list of them,
 // and without a key the bucket itself.
@@ -41,9 +48,9 @@ func (s *Storage) check(op, p string) (object, error) {
 	o := s.object(p)
 	switch {
 	case !utf8.ValidString(p):
-		return o, fault.New(fault.Unsupported, op, strings.ToValidUTF8(p, "?"), "the name is not UTF-8, which keys of objects are")
+		return o, &fault.Error{Kind: fault.Unsupported, Op: op, Path: strings.ToValidUTF8(p, "?"), Err: errNotUTF8, Hint: "rename it where it comes from"}
 	case len(o.key) >= maxKey: // a directory has a slash more
-		return o, fault.New(fault.Unsupported, op, p, "the key would be longer than the 1024 bytes that S3 allows")
+		return o, &fault.Error{Kind: fault.Unsupported, Op: op, Path: p, Err: errLongKey, Hint: "shorten the names above it, or write to a shorter prefix"}
 	}
 	return o, nil
 }

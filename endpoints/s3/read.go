@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -55,6 +56,9 @@ type reader struct {
 	bodyEnd  int64         // where it ends
 	again    int           // broken connections in a row
 
+	prefix *prefix       // what was read of the object from its first byte on; nil when that is not known
+	sum    <-chan stored // nil until it was asked for
+
 	queue chan chan stretch // nil until it is needed; in the order of the file
 	now   stretch           // what is being handed out
 }
@@ -81,6 +85,9 @@ func (r *reader) open(op string, length int64) error {
 		ask = min(length, ask)
 	}
 	in := &s3.GetObjectInput{Bucket: &r.o.bucket, Key: &r.o.key, RequestPayer: r.s.opts.payer}
+	if r.s.opts.checksums {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
 	if ask > 0 {
 		in.Range = rangeOf(r.off, r.off+ask)
 	} else {
@@ -125,6 +132,14 @@ func (r *reader) open(op string, length int64) error {
 	}
 	r.end = max(r.end, r.off)
 	r.body, r.bodyEnd = out.Body, min(r.end, r.off+ask)
+	if r.s.opts.checksums {
+		r.prefix = r.s.prefixes.before(r.path, r.entry.Version, r.off)
+	}
+	if r.off == 0 && r.bodyEnd == size { // else no store says what that checksum is of
+		answer := make(chan stored, 1)
+		answer <- storedSum(out.ChecksumCRC32C, out.ChecksumType)
+		r.sum = answer
+	}
 	if ask == 0 {
 		_ = r.body.Close() // nothing of it is wanted
 		r.body = nil
@@ -150,6 +165,20 @@ func totalOf(contentRange *string) (int64, bool) {
 }
 
 func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.next(p)
+	if r.prefix == nil {
+		return n, err
+	}
+	r.prefix.add(p[:n])
+	if errors.Is(err, io.EOF) {
+		if bad := r.compare(); bad != nil {
+			return 0, r.failed(bad)
+		}
+	}
+	return n, err
+}
+
+func (r *reader) next(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, r.failed(err)
 	}
@@ -226,6 +255,9 @@ func (r *reader) advance() error {
 	if r.queue == nil {
 		r.queue = make(chan chan stretch, stretchesAhead-1)
 		go r.ahead(r.off, r.end)
+		if r.prefix != nil && r.end == r.entry.Size {
+			r.sum = r.askSum()
+		}
 	}
 	r.done()
 	select {

@@ -28,6 +28,7 @@ type Storage struct {
 	end          context.CancelFunc
 	dirs         *dirs
 	fresh        *fresh
+	prefixes     *prefixes
 	timesInLists bool // see ListTimes
 
 	mu      sync.Mutex
