@@ -326,7 +326,7 @@ func contend(p place, holder string) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-const rounds = 30
+const rounds = 12
 
 // Three processes open a store that does not exist yet, all at once, and then
 // fight over it.

@@ -183,7 +183,7 @@ func testBadLeases(t *testing.T, s Store, _ *Clock) {
 // testLeasesAtOnce has many holders fight over few sessions, and watches that
 // there are never more than the limit, and one holder for each chunk.
 func testLeasesAtOnce(t *testing.T, s Store, _ *Clock) {
-	const workers, rounds, limit = 8, 60, 5
+	const workers, rounds, limit = 8, 20, 5
 	var mu sync.Mutex
 	inUse, epochs := 0, map[int64]bool{}
 	var busy, got int

@@ -26,13 +26,29 @@ import (
 // A secureWorld is a server with GSI, for /O=Test/CN=Ada.
 type secureWorld struct {
 	*world
-	ca  *gsitest.CA
-	ada *gsi.Credential
+	identities
+}
+
+// identities are whom servers and clients can be. Their keys take longer to
+// make than most tests to run, so that subtests share them.
+type identities struct {
+	ca        *gsitest.CA
+	host, ada *gsi.Credential
+}
+
+func newIdentities(t testing.TB) identities {
+	t.Helper()
+	ca := gsitest.NewCA(t)
+	return identities{ca, ca.Host(), ca.Proxy(ca.User("Ada"))}
 }
 
 func newSecureWorld(t testing.TB, edit ...func(*server.Config)) *secureWorld {
 	t.Helper()
-	ca := gsitest.NewCA(t)
+	return newIdentities(t).world(t, edit...)
+}
+
+func (i identities) world(t testing.TB, edit ...func(*server.Config)) *secureWorld {
+	t.Helper()
 	gridmap, err := server.ParseGridmap(`
 # everybody
 "/O=Test/CN=Ada" ada,other
@@ -43,8 +59,8 @@ func newSecureWorld(t testing.TB, edit ...func(*server.Config)) *secureWorld {
 	}
 	return &secureWorld{newWorld(t, append([]func(*server.Config){func(c *server.Config) {
 		c.Anonymous = false
-		c.Credential, c.Trust, c.Gridmap, c.Account = ca.Host(), ca.Trust(), gridmap, "ada"
-	}}, edit...)...), ca, ca.Proxy(ca.User("Ada"))}
+		c.Credential, c.Trust, c.Gridmap, c.Account = i.host, i.ca.Trust(), gridmap, "ada"
+	}}, edit...)...), i}
 }
 
 // A secureScript is a script whose lines are protected.
@@ -159,10 +175,11 @@ func (c *secureScript) do(line, want string) gridftp.Reply {
 }
 
 func TestSecureSession(t *testing.T) {
+	all := newIdentities(t)
 	for _, version := range []gsi.Version{tls.VersionTLS12, tls.VersionTLS13} {
 		for name, delegate := range map[string]gsi.DelegateMode{"with delegation": gsi.DelegateFull, "without": gsi.DelegateNone} {
 			t.Run(tls.VersionName(version)+" "+name, func(t *testing.T) {
-				w := newSecureWorld(t)
+				w := all.world(t)
 				w.write("f", "hello")
 				c := w.secure(gsi.ClientConfig{Delegate: delegate, MinVersion: version, MaxVersion: version})
 				c.do("SITE WHOAMI", "200 ada")
@@ -258,6 +275,7 @@ func (w *secureWorld) dataSecurity(auth byte, prot gsi.Protection) *gsi.DataConf
 // directions and modes. What Globus's server answers to the pairs refused here
 // was observed of globus-gridftp-server 13.24.
 func TestDataChannelSecurity(t *testing.T) {
+	all := newIdentities(t)
 	for _, test := range []struct {
 		auth   byte
 		prot   gsi.Protection
@@ -275,7 +293,7 @@ func TestDataChannelSecurity(t *testing.T) {
 		{'S', gsi.Private, "150", ""},
 	} {
 		t.Run(fmt.Sprintf("DCAU %c PROT %c", test.auth, test.prot), func(t *testing.T) {
-			w := newSecureWorld(t)
+			w := all.world(t)
 			w.write("f", "hello")
 			c := w.secure(gsi.ClientConfig{Delegate: gsi.DelegateFull})
 			dcau := "DCAU " + string(test.auth)
@@ -448,7 +466,7 @@ func TestDataChannelCredentials(t *testing.T) {
 	}
 }
 
-func (w *secureWorld) hostIdentity() string { return w.ca.Host().Identity() }
+func (w *secureWorld) hostIdentity() string { return w.host.Identity() }
 
 // TestConnectionsAreNotReusedUnderOtherSecurity proves that data never go over
 // a connection made before they were to be protected.

@@ -64,6 +64,7 @@ var elsewhere = netip.MustParseAddr("127.0.0.2")
 // of many, the source knows nothing of that and sends on.
 func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 	const files = 6
+	all := newIdentities(t)
 	for refused := range files {
 		t.Run(fmt.Sprint("the destination refuses number ", refused), func(t *testing.T) {
 			w := newWorld(t)
@@ -102,7 +103,7 @@ func TestARefusedFileNeverTakesTheNextOnesBytes(t *testing.T) {
 			c.do("NOOP", "200") // the session goes on
 		})
 		t.Run(fmt.Sprint("the source refuses number ", refused), func(t *testing.T) {
-			w := newSecureWorld(t)
+			w := all.world(t)
 			for i := range files {
 				if i != refused {
 					w.write(fmt.Sprint("f", i), fmt.Sprint("content of f", i))
