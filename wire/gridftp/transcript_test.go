@@ -19,7 +19,7 @@ import (
 // else. "go test ./integration/wire -run TestTranscripts -update" records them
 // again.
 func TestTranscripts(t *testing.T) {
-	ca := gsitest.NewCA(t)
+	who := transcript.NewIdentities(gsitest.NewCA(t))
 	known := map[string]bool{}
 	for _, s := range transcript.Scenarios() {
 		known[s.Name+".txt"] = true
@@ -36,7 +36,7 @@ func TestTranscripts(t *testing.T) {
 			if got := recorded.Format(); !bytes.Equal(got, text) {
 				t.Errorf("the file is not as it would be written:\n%s", got)
 			}
-			if got := recorded.Replay(t, ca, s); !slices.Equal(got, recorded.Result) {
+			if got := recorded.ReplayAs(t, who, s); !slices.Equal(got, recorded.Result) {
 				t.Errorf("the client understood:\n%s\nand then:\n%s", strings.Join(got, "\n"), strings.Join(recorded.Result, "\n"))
 			}
 		})

@@ -18,27 +18,45 @@ import (
 )
 
 // patience bounds how long a replayed server waits for the client.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
-// Replay performs the scenario against the recorded servers and returns what
+// Identities are whom the servers and the client are when a transcript is
+// replayed. Their keys take longer to make than most replays, which can share
+// them.
+type Identities struct {
+	Host, User *gsi.Credential
+	Trust      *gsi.Trust
+}
+
+// NewIdentities has a CA issue them.
+func NewIdentities(ca *gsitest.CA) Identities {
+	return Identities{Host: ca.Host(), User: ca.Proxy(ca.User("Ada")), Trust: ca.Trust()}
+}
+
+// Replay is ReplayAs with identities of its own.
+func (t *Transcript) Replay(test testing.TB, ca *gsitest.CA, scenario Scenario) []string {
+	test.Helper()
+	return t.ReplayAs(test, NewIdentities(ca), scenario)
+}
+
+// ReplayAs performs the scenario against the recorded servers and returns what
 // the client made of them. It fails the test where the client does not do what
 // it did then.
-func (t *Transcript) Replay(test testing.TB, ca *gsitest.CA, scenario Scenario) []string {
+func (t *Transcript) ReplayAs(test testing.TB, who Identities, scenario Scenario) []string {
 	test.Helper()
 	addrs := map[string]string{}
 	roots := map[string]string{}
 	var stages []*Stage
 	for _, s := range t.Sessions {
-		stage, err := s.Serve(gsi.ServerConfig{Credential: ca.Host(), Trust: ca.Trust()})
+		stage, err := s.Serve(gsi.ServerConfig{Credential: who.Host, Trust: who.Trust})
 		if err != nil {
 			test.Fatal(err)
 		}
 		stages = append(stages, stage)
 		addrs[s.Name], roots[s.Name] = stage.Addr(), Root(s.Name)
 	}
-	user := ca.Proxy(ca.User("Ada"))
 	notes := scenario.Perform(test, &Play{Roots: roots, Config: func(session string) gridftp.Config {
-		return scenario.Peer.Login(addrs[session], user, ca.Trust())
+		return scenario.Peer.Login(addrs[session], who.User, who.Trust)
 	}})
 	for i, stage := range stages {
 		if err := stage.Close(); err != nil {
