@@ -109,6 +109,11 @@ func speed(m *measure, rate float64, more string) answer {
 // readPieces reads all at once until they end or the time is over. Bytes that
 // are not those of data, again and again, are another file's; nil knows nothing of them.
 func (v *visit) readPieces(ctx context.Context, pieces []piece, slot time.Duration, data []byte) answer {
+	// Logging in is not what is measured. What goes wrong here goes wrong below.
+	_ = v.several(len(pieces), func(i int) error {
+		_, err := v.readAll(ctx, pieces[i].path, pieces[i].Off, min(tinyFile, pieces[i].Len()))
+		return err
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := &measure{begun: time.Now()}
@@ -167,6 +172,10 @@ func (v *visit) readPiece(ctx context.Context, p piece, data []byte, m *measure)
 // that was written whole: shorter ones are mostly round trips.
 func (v *visit) writeGrowing(ctx context.Context, sessions int, slot time.Duration, most int64, data []byte) answer {
 	v.measured = nil
+	// Logging in is not what is measured.
+	if err := v.several(sessions, func(i int) error { return v.put(ctx, fmt.Sprintf("first-%d-%d", sessions, i), data[:tinyFile]) }); err != nil {
+		return failed(err)
+	}
 	begun, left := time.Now(), most
 	var rate float64
 	var m *measure
