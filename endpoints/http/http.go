@@ -14,8 +14,8 @@
 //
 // DELETE and MOVE take whole trees with them, so what they are about to hit is
 // looked at first; between the two, another client may put a file into a
-// directory that was empty. Times and modes are not set: no method of the
-// standard does it, and servers refuse to have getlastmodified changed.
+// directory that was empty. Modes are not set, and times only where a server goes
+// beyond the standard, in which getlastmodified is not to be changed.
 //
 // # Plain servers
 //
@@ -98,6 +98,7 @@ type client struct {
 // server is what was learnt of a server when it was opened.
 type server struct {
 	dav    bool
+	times  bool          // it may take modification times
 	name   string        // what it calls itself
 	rtt    time.Duration // shortest
 	proven time.Time

@@ -18,6 +18,7 @@ const (
 	optionRanges   = "ranges"   // of a file that is written, PUT with Content-Range: "auto" (default): where the server is Apache's; "on", "off"
 	optionETags    = "etags"    // "on" (default); "off" where each server behind one name has its own: then size and time tell versions apart
 	optionInsecure = "insecure" // "on": credentials may go over plain http, and redirects from https to http are followed
+	optionTimes    = "times"    // whether PROPPATCH sets modification times: "auto" (default): where the server is Nextcloud's, ownCloud's or rclone's; "on", "off"
 	optionDigests  = "digests"  // that the server tells of files: "auto" (default): Adler-32 where it is dCache or XRootD; "off"; names of algorithms with commas
 	optionCAFile   = "ca_file"  // PEM file of the authorities to believe, instead of the system's
 )
@@ -38,6 +39,7 @@ type options struct {
 	user     string
 	webdav   choice
 	ranges   choice
+	times    choice
 	etags    bool
 	digests  []string // nil: as the server's name suggests
 	insecure bool
@@ -65,7 +67,7 @@ const (
 func Schemes() []string { return []string{schemeHTTPS, schemeHTTP, schemeDAVS, schemeDAV} }
 
 func parse(rec endpoints.Record) (options, error) {
-	o := options{root: strings.TrimSuffix(rec.Root, "/"), user: rec.User, webdav: auto, ranges: auto, etags: true}
+	o := options{root: strings.TrimSuffix(rec.Root, "/"), user: rec.User, webdav: auto, ranges: auto, times: auto, etags: true}
 	bad := func(what, format string, args ...any) (options, error) {
 		return o, fault.New(fault.Invalid, "use", strings.TrimSpace(rec.Name+" "+what), fmt.Sprintf(format, args...))
 	}
@@ -129,6 +131,8 @@ func (o *options) set(key, value string) error {
 		oneOf(&o.webdav, auto, on, off)
 	case optionRanges:
 		oneOf(&o.ranges, auto, on, off)
+	case optionTimes:
+		oneOf(&o.times, auto, on, off)
 	case optionETags:
 		onOff(&o.etags)
 	case optionInsecure:
@@ -140,7 +144,7 @@ func (o *options) set(key, value string) error {
 			err = fmt.Errorf("%q is not an absolute path", value)
 		}
 	default:
-		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{optionWebDAV, optionRanges, optionETags, optionDigests, optionInsecure, optionCAFile}, ", "))
+		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{optionWebDAV, optionRanges, optionETags, optionTimes, optionDigests, optionInsecure, optionCAFile}, ", "))
 	}
 	return err
 }

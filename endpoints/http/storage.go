@@ -43,11 +43,12 @@ type Storage struct {
 var (
 	_ endpoints.Credentialed = (*Storage)(nil)
 	_ endpoints.Checksummer  = (*Storage)(nil)
+	_ endpoints.TimeSetter   = (*Storage)(nil)
 )
 
 // Caps tells what the server can do.
 func (s *Storage) Caps() endpoints.Caps {
-	return endpoints.Caps{Kind: Kind, Server: s.server.name, RTT: s.server.rtt, Ranges: s.ranges(), StreamOnly: !s.ranges(), Checksums: s.digests()}
+	return endpoints.Caps{Kind: Kind, Server: s.server.name, RTT: s.server.rtt, Ranges: s.ranges(), StreamOnly: !s.ranges(), Checksums: s.digests(), Times: s.keepsTimes()}
 }
 
 // ranges says that a range of a file can be written. A server that does not
@@ -82,7 +83,7 @@ func (s *Storage) login(ctx context.Context) error {
 	if err != nil {
 		return s.failed(ctx, op, s.name, err)
 	}
-	srv := server{name: resp.Header.Get("Server"), dav: s.opts.webdav == on, rtt: trip.time(), proven: time.Now()}
+	srv := server{name: resp.Header.Get("Server"), times: speaksCloud(resp.Header), dav: s.opts.webdav == on, rtt: trip.time(), proven: time.Now()}
 	if len(srv.name) > maxWords {
 		srv.name = srv.name[:maxWords]
 	}
