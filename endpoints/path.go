@@ -27,3 +27,22 @@ func CheckPath(op, p string) error {
 	}
 	return nil
 }
+
+// EscapePath encodes every byte of a path that is not an unreserved character
+// (RFC 3986, 2.3), but for slashes: what comes of it can stand in a URL and in a
+// header. url.PathUnescape is its inverse.
+func EscapePath(p string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(p) {
+		c := p[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}

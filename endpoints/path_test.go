@@ -1,6 +1,7 @@
 package endpoints
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -16,6 +17,17 @@ func TestCheckPath(t *testing.T) {
 	for _, bad := range []string{"", "a", "./a", "/a/", "//a", "/a//b", "/a/../b", "/..", "/.", "/a\nb", "/a\rb", "/a\x00b", "/" + strings.Repeat("a/", 3000) + "a"} {
 		if err := CheckPath("stat", bad); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%.20q: %v, want Invalid", bad, err)
+		}
+	}
+}
+
+func TestEscapePath(t *testing.T) {
+	for p, want := range map[string]string{
+		"/a/b-c_d.e~f": "/a/b-c_d.e~f", "/a b": "/a%20b", "/ü": "/%C3%BC", "/\xff?#%+": "/%FF%3F%23%25%2B", "": "",
+	} {
+		got := EscapePath(p)
+		if back, err := url.PathUnescape(got); got != want || err != nil || back != p {
+			t.Errorf("%q is %q, and back %q, %v", p, got, back, err)
 		}
 	}
 }

@@ -3,25 +3,9 @@ package http
 import (
 	"net/url"
 	"strings"
-)
 
-// escape encodes every byte of a path that is not an unreserved character (RFC
-// 3986, 2.3), but for slashes.
-func escape(p string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(p) {
-		c := p[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		}
-	}
-	return b.String()
-}
+	"github.com/gridferry/gridferry/endpoints"
+)
 
 // url is where a path that was checked is. A directory's ends in a slash.
 func (s *Storage) url(p string, dir bool) *url.URL {
@@ -34,7 +18,7 @@ func (s *Storage) url(p string, dir bool) *url.URL {
 	if dir && !strings.HasSuffix(p, "/") {
 		p += "/"
 	}
-	u.Path, u.RawPath, u.RawQuery = p, escape(p), query
+	u.Path, u.RawPath, u.RawQuery = p, endpoints.EscapePath(p), query
 	return &u
 }
 

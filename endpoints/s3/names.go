@@ -50,29 +50,21 @@ func (s *Storage) check(op, p string) (object, error) {
 	case !utf8.ValidString(p):
 		return o, &fault.Error{Kind: fault.Unsupported, Op: op, Path: strings.ToValidUTF8(p, "?"), Err: errNotUTF8, Hint: "rename it where it comes from"}
 	case len(o.key) >= maxKey: // a directory has a slash more
-		return o, &fault.Error{Kind: fault.Unsupported, Op: op, Path: p, Err: errLongKey, Hint: "shorten the names above it, or write to a shorter prefix"}
+		return o, &fault.Error{Kind: fault.Unsupported, Op: op, Path: brief(p), Err: errLongKey, Hint: "shorten the names above it, or write to a shorter prefix"}
 	}
 	return o, nil
+}
+
+// brief is a path of which a sentence can tell and still end.
+func brief(p string) string {
+	const most = 120
+	if len(p) <= 2*most {
+		return p
+	}
+	return strings.ToValidUTF8(p[:most], "") + "..." + strings.ToValidUTF8(p[len(p)-most:], "")
 }
 
 // printable says that a name can stand in XML 1.0 (2.2, Char).
 func printable(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' && r != '\t' || r == '\uFFFE' || r == '\uFFFF' })
-}
-
-// escape keeps a key in a header's value, which may hold little.
-func escape(key string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(key) {
-		c := key[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-._~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		}
-	}
-	return b.String()
 }

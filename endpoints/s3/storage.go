@@ -444,7 +444,7 @@ func (s *Storage) copyObject(ctx context.Context, from object, fromKey string, t
 		return s.copyLarge(ctx, from, fromKey, to, toKey, h, meta)
 	}
 	in := &s3.CopyObjectInput{
-		Bucket: &to.bucket, Key: &toKey, CopySource: aws.String(escape(from.bucket + "/" + fromKey)), CopySourceIfMatch: h.ETag,
+		Bucket: &to.bucket, Key: &toKey, CopySource: aws.String(endpoints.EscapePath(from.bucket + "/" + fromKey)), CopySourceIfMatch: h.ETag,
 		RequestPayer: s.opts.payer, ServerSideEncryption: s.opts.sse, SSEKMSKeyId: s.opts.kmsKey, StorageClass: s.opts.class,
 	}
 	if meta != nil {

@@ -198,7 +198,7 @@ func (s *Storage) claim(ctx context.Context, op, p string, o object, b *endpoint
 		return nil, err
 	}
 	u.token = meta[metaToken]
-	meta[metaUpload], meta[metaKey], meta[metaSize] = u.id, escape(u.key), strconv.FormatInt(u.size, 10)
+	meta[metaUpload], meta[metaKey], meta[metaSize] = u.id, endpoints.EscapePath(u.key), strconv.FormatInt(u.size, 10)
 	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &o.bucket, Key: &o.key, Metadata: meta, ContentLength: aws.Int64(0), RequestPayer: s.opts.payer,
 		ServerSideEncryption: s.opts.sse, SSEKMSKeyId: s.opts.kmsKey, IfNoneMatch: aws.String("*"),
@@ -438,7 +438,7 @@ func (s *Storage) copyLarge(ctx context.Context, from object, fromKey string, to
 		var out *s3.UploadPartCopyOutput
 		n, end := u.number(off), min(off+step, size)
 		out, err = s.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
-			Bucket: &to.bucket, Key: &toKey, UploadId: &u.id, PartNumber: &n, CopySource: aws.String(escape(from.bucket + "/" + fromKey)),
+			Bucket: &to.bucket, Key: &toKey, UploadId: &u.id, PartNumber: &n, CopySource: aws.String(endpoints.EscapePath(from.bucket + "/" + fromKey)),
 			CopySourceRange: rangeOf(off, end), CopySourceIfMatch: h.ETag, RequestPayer: s.opts.payer,
 		})
 		if err == nil {
