@@ -207,16 +207,9 @@ func (s *Storage) Mkdir(ctx context.Context, p string) error {
 // returns.
 func (s *Storage) Rename(ctx context.Context, from, to string) error {
 	const op = "rename"
-	t, name, err := s.inTree(ctx, op, from)
+	t, name, name2, err := s.inOneTree(ctx, op, from, to)
 	if err != nil {
 		return err
-	}
-	t2, name2, err := s.inTree(ctx, op, to)
-	if err != nil {
-		return err
-	}
-	if t != t2 {
-		return fault.New(fault.Unsupported, op, from, "the new name is in another of the directories that are served")
 	}
 	if err := t.Rename(name, name2); err != nil {
 		return classify(op, from+" to "+to, err, true)
@@ -244,6 +237,18 @@ func (s *Storage) Remove(ctx context.Context, p string) error {
 	return classify(op, p, err, true)
 }
 
+// inOneTree is inTree for two names of one file.
+func (s *Storage) inOneTree(ctx context.Context, op, from, to string) (t tree, name, name2 string, err error) {
+	if t, name, err = s.inTree(ctx, op, from); err != nil {
+		return t, "", "", err
+	}
+	t2, name2, err := s.inTree(ctx, op, to)
+	if err == nil && t != t2 {
+		err = fault.New(fault.Unsupported, op, from, "the new name is in another of the directories that are served")
+	}
+	return t, name, name2, err
+}
+
 // Symlink implements endpoints.Linker. The target is written as it is; one
 // that leads outside is a link that nobody can follow here.
 func (s *Storage) Symlink(ctx context.Context, target, p string) error {
@@ -261,16 +266,9 @@ func (s *Storage) Symlink(ctx context.Context, target, p string) error {
 // Link implements endpoints.HardLinker.
 func (s *Storage) Link(ctx context.Context, from, to string) error {
 	const op = "make hard link"
-	t, name, err := s.inTree(ctx, op, from)
+	t, name, name2, err := s.inOneTree(ctx, op, from, to)
 	if err != nil {
 		return err
-	}
-	t2, name2, err := s.inTree(ctx, op, to)
-	if err != nil {
-		return err
-	}
-	if t != t2 {
-		return fault.New(fault.Unsupported, op, from, "the new name is in another of the directories that are served")
 	}
 	if err := t.Link(name, name2); err != nil {
 		return classify(op, from+" to "+to, err, true)
