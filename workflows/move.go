@@ -91,17 +91,23 @@ func (r *run) startWalk(ctx workflow.Context) {
 	step := workflow.ExecuteActivity(actx, data.WalkStep, activities.WalkInput{
 		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor, Ranges: true, Stage: true,
 	})
-	workflow.GoNamed(ctx, "walk", func(ctx workflow.Context) {
-		var res activities.WalkResult
-		err := step.Get(ctx, &res)
-		r.walking = false
+	var res activities.WalkResult
+	r.follow(ctx, "walk", step, &res, &r.walking, func(ctx workflow.Context) { r.walked(ctx, res) })
+}
+
+// follow waits for a step beside everything else. Until it has ended underWay
+// stays true; then done takes over its result.
+func (r *run) follow(ctx workflow.Context, name string, step workflow.Future, res any, underWay *bool, done func(workflow.Context)) {
+	workflow.GoNamed(ctx, name, func(ctx workflow.Context) {
+		err := step.Get(ctx, res)
+		*underWay = false
 		r.nudges++
 		switch {
 		case temporal.IsCanceledError(err): // told to land: the same step again later
 		case err != nil:
 			r.endIf(r.trouble(ctx, faultOf(ctx, err), true))
 		default:
-			r.walked(ctx, res)
+			done(ctx)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/gridferry/gridferry/activities"
@@ -84,19 +83,8 @@ func (r *run) startStage(ctx workflow.Context) {
 	files, _ := r.Stage.waiting()
 	actx := workflow.WithActivityOptions(r.copies, stepOptions(r.Probe.Route.Queue, r.Ends.Owner, fmt.Sprintf("%s in the archive", transfer.FormatFiles(files))))
 	step := workflow.ExecuteActivity(actx, data.StageStep, in)
-	workflow.GoNamed(ctx, "stage", func(ctx workflow.Context) {
-		var res activities.StageResult
-		err := step.Get(ctx, &res)
-		r.staging = false
-		r.nudges++
-		switch {
-		case temporal.IsCanceledError(err): // told to land: the same step again later
-		case err != nil:
-			r.endIf(r.trouble(ctx, faultOf(ctx, err), true))
-		default:
-			r.staged(ctx, in, res)
-		}
-	})
+	var res activities.StageResult
+	r.follow(ctx, "stage", step, &res, &r.staging, func(ctx workflow.Context) { r.staged(ctx, in, res) })
 }
 
 func (r *run) stageInput() activities.StageInput {
