@@ -14,6 +14,9 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
+// checkName is how the directories of checks begin.
+const checkName = "gridferry-check-"
+
 // CheckInput asks what an endpoint can do. Names may be packed
 // (transfer.PackName).
 type CheckInput struct {
@@ -22,7 +25,7 @@ type CheckInput struct {
 	Owner    string                `json:"owner,omitempty"`
 	Cred     string                `json:"credential,omitempty"`
 	Request  transfer.CheckRequest `json:"request"`
-	Name     string                `json:"name"` // of the directory that is made where something is written: nobody else's
+	Name     string                `json:"name"` // of the directory that is made where something is written: gridferry-check-..., and nobody else's
 }
 
 // CheckResult is what was found.
@@ -64,6 +67,10 @@ func (d *Data) check(ctx context.Context, in CheckInput, tell func(string)) (Che
 	req, err := in.Request.Checked()
 	if err != nil {
 		return CheckResult{}, err
+	}
+	// What has this name is removed, so it must not be that of anything else.
+	if !strings.HasPrefix(in.Name, checkName) || strings.Contains(in.Name, "/") {
+		return CheckResult{}, fault.New(fault.Invalid, "check", "name", "it does not begin with "+checkName)
 	}
 	rec, err := d.Endpoints.Resolve(ctx, in.Endpoint)
 	if err != nil {

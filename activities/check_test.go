@@ -2,9 +2,15 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
@@ -44,7 +50,11 @@ func TestCheck(t *testing.T) {
 	if _, err := d.Check(t.Context(), in); FaultOf(err).Kind != fault.NotFound {
 		t.Errorf("of an endpoint that nobody knows: %v", err)
 	}
-	in.Endpoint, in.Request.Bytes = "src", 1
+	in.Endpoint, in.Name = "src", "d"
+	if _, err := d.Check(t.Context(), in); FaultOf(err).Kind != fault.Invalid {
+		t.Errorf("under somebody's name: %v", err)
+	}
+	in.Name, in.Request.Bytes = "gridferry-check-1", 1
 	if _, err := d.Check(t.Context(), in); FaultOf(err).Kind != fault.Invalid {
 		t.Errorf("with a limit that is none: %v", err)
 	}
@@ -76,6 +86,53 @@ func TestCheckStops(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// busyOnce does not answer the first time.
+type busyOnce struct {
+	endpoints.Opener
+	asked int
+}
+
+func (b *busyOnce) Resolve(ctx context.Context, endpoint string) (endpoints.Record, error) {
+	if b.asked++; b.asked == 1 {
+		return endpoints.Record{}, fault.New(fault.Busy, "find endpoint", endpoint, "later")
+	}
+	return b.Opener.Resolve(ctx, endpoint)
+}
+
+// A second attempt removes what the worker of the first has left, and makes a
+// directory of its own.
+func TestCheckAgain(t *testing.T) {
+	w := newWorld(t)
+	put(t, w.src, "/gridferry-check-1/speed-1-0-0", content(1, 1000))
+	put(t, w.src, "/gridferry-check-11/somebodys", content(1, 10))
+	d := w.worker("checker")
+	d.Endpoints = &busyOnce{Opener: d.Endpoints}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterActivity(d)
+	in := CheckInput{Endpoint: "src", Path: "/", Name: "gridferry-check-1", Request: transfer.CheckRequest{Write: "/", Time: transfer.Duration(time.Second), Bytes: 1 << 20}}
+	env.ExecuteWorkflow(func(ctx workflow.Context) (CheckResult, error) {
+		var out CheckResult
+		opts := workflow.ActivityOptions{StartToCloseTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 2}}
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), (*Data)(nil).Check, in).Get(ctx, &out)
+		return out, err
+	})
+	var res CheckResult
+	if err := env.GetWorkflowResult(&res); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(res.Checkup.Findings, func(f transfer.Finding) bool { return f.Name == "new directory" })
+	if i < 0 || res.Checkup.Findings[i].Seen != "/gridferry-check-1-2" || res.Checkup.Left != "" {
+		t.Errorf("%+v", res.Checkup)
+	}
+	s := w.src.Open()
+	for path, want := range map[string]fault.Kind{"/gridferry-check-1": fault.NotFound, "/gridferry-check-1-2": fault.NotFound, "/gridferry-check-11/somebodys": ""} {
+		if _, err := s.Stat(t.Context(), path); fault.KindOf(err) != want {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
