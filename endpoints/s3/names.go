@@ -55,13 +55,13 @@ func (s *Storage) check(op, p string) (object, error) {
 	return o, nil
 }
 
-// brief is a path of which a sentence can tell and still end.
+// brief is so much of a path that a sentence can tell of it and still end.
 func brief(p string) string {
-	const most = 120
-	if len(p) <= 2*most {
+	const most = 200
+	if len(p) <= most {
 		return p
 	}
-	return strings.ToValidUTF8(p[:most], "") + "..." + strings.ToValidUTF8(p[len(p)-most:], "")
+	return strings.ToValidUTF8(p[:most], "") + "..."
 }
 
 // printable says that a name can stand in XML 1.0 (2.2, Char).

@@ -1,7 +1,9 @@
 package s3
 
 import (
+	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,10 +25,15 @@ type Meter struct {
 	ReadBytes atomic.Int64 // sent of objects
 	Rate      atomic.Int64 // bytes a second, of each request; 0 is no limit
 
-	mu       sync.Mutex
-	requests map[string]int
-	broken   []Broken
-	archive  Archive
+	Parts *Tally // what of uploads was received
+	Reads *Tally // what of objects was sent
+
+	mu        sync.Mutex
+	requests  map[string]int
+	broken    []Broken
+	afterList func()
+	archive   Archive
+	damages   damages
 }
 
 // Broken answers some requests in the store's place.
@@ -40,17 +47,18 @@ type Broken struct {
 // NewMeter starts a meter in front of the server at addr.
 func NewMeter(t testing.TB, addr string) *Meter {
 	t.Helper()
-	m := &Meter{requests: map[string]int{}}
+	m := &Meter{requests: map[string]int{}, Parts: newTally(), Reads: newTally()}
 	// The Host header stays what it was: it is signed.
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", addr, r.In.Host
 		},
 		Transport:      &http.Transport{MaxIdleConnsPerHost: 64},
+		ErrorLog:       log.New(io.Discard, "", 0), // it tells of what is broken off
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 		ModifyResponse: m.response,
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b, ok := m.refuses(r); ok {
 			w.Header().Set("Content-Type", "application/xml")
 			w.WriteHeader(b.Status)
@@ -60,11 +68,19 @@ func NewMeter(t testing.TB, addr string) *Meter {
 		if m.archives(w, r) {
 			return
 		}
-		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") {
-			r.Body = &counted{r.Body, &m.PartBytes, m}
+		if q := r.URL.Query(); r.Method == http.MethodPut && q.Has("partNumber") {
+			c := m.count(r.Body, &m.PartBytes, m.Parts, q.Get("uploadId")+" "+q.Get("partNumber"), 0)
+			defer c.span.end()
+			r.Body = c
+		}
+		if r.Method == http.MethodPut {
+			r.Body = m.damages.of(r, r.Body, r.ContentLength)
 		}
 		proxy.ServeHTTP(w, r)
 	}))
+	server.Config.ConnContext = withConn
+	server.Config.ErrorLog = proxy.ErrorLog
+	server.Start()
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	if err != nil {
@@ -129,27 +145,61 @@ func (m *Meter) response(r *http.Response) error {
 		if err != nil {
 			return err
 		}
+		if r.Request.URL.Query().Has("continuation-token") {
+			m.mu.Lock()
+			fn := m.afterList
+			m.afterList = nil
+			m.mu.Unlock()
+			if fn != nil {
+				fn()
+			}
+		}
 		text := m.archive.classes(strings.TrimSuffix(r.Request.URL.Path, "/"), string(body))
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 		r.Header.Set("Content-Length", strconv.Itoa(len(text)))
 		return nil
 	}
 	if r.Request.Method == http.MethodGet && r.Request.URL.Query().Get("list-type") == "" && r.StatusCode < 300 {
-		r.Body = &counted{r.Body, &m.ReadBytes, m}
+		var from int64
+		if span := r.Header.Get("Content-Range"); span != "" {
+			if _, err := fmt.Sscanf(span, "bytes %d-", &from); err != nil {
+				return err
+			}
+		}
+		r.Body = m.count(m.damages.of(r.Request, r.Body, r.ContentLength), &m.ReadBytes, m.Reads, r.Request.URL.Path, from)
 	}
 	return nil
+}
+
+// AfterList has fn called once, when the store has listed a further page of a long
+// listing, which nobody has seen yet.
+func (m *Meter) AfterList(fn func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.afterList = fn
 }
 
 // counted counts what is read, and holds it back to the meter's rate.
 type counted struct {
 	io.ReadCloser
-	n *atomic.Int64
-	m *Meter
+	n    *atomic.Int64
+	m    *Meter
+	span *span
+}
+
+func (m *Meter) count(body io.ReadCloser, n *atomic.Int64, t *Tally, of string, from int64) *counted {
+	return &counted{body, n, m, t.begin(of, from)}
+}
+
+func (c *counted) Close() error {
+	c.span.end()
+	return c.ReadCloser.Close()
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.n.Add(int64(n))
+	c.span.add(n)
 	if rate := c.m.Rate.Load(); rate > 0 {
 		time.Sleep(time.Duration(int64(n) * int64(time.Second) / rate))
 	}

@@ -53,8 +53,8 @@ func NewStore(t testing.TB, opts StoreOptions) *Store {
 		Addr: fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t)), Bucket: "lab-" + strings.ToLower(rand.Text()[:8]),
 		Access: "AK" + rand.Text(), Secret: rand.Text(), Dir: filepath.Join(dir, "data"),
 	}
-	args := []string{"--port", s.Addr, "--quiet", "--keep-alive", "posix"}
-	for _, name := range []string{"data", "versions"} {
+	args := []string{"--port", s.Addr, "--quiet", "--keep-alive", "--iam-dir", filepath.Join(dir, "users"), "posix"}
+	for _, name := range []string{"data", "versions", "users"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
