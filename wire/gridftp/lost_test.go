@@ -38,9 +38,9 @@ func TestLostInMidPipeline(t *testing.T) {
 		"said nothing": func(s *fakeSession) string { s.say("no reply at all"); return "-" },
 	} {
 		for _, side := range []Side{SourceSide, DestSide} {
-			inTime, start := bubble, newPiped
+			inTime, start, limit := bubble, newPiped, blameGrace+5*time.Second
 			if how == "reset" { // which pipes are not
-				inTime, start = func(test func(*testing.T)) func(*testing.T) { return test }, newFake
+				inTime, start, limit = func(test func(*testing.T)) func(*testing.T) { return test }, newFake, time.Minute
 			}
 			t.Run(fmt.Sprint(how, "/", side), inTime(func(t *testing.T) {
 				script := func(own Side) func(*fakeSession, string, string) string {
@@ -83,7 +83,7 @@ func TestLostInMidPipeline(t *testing.T) {
 				if a.Err() == nil || b.Err() == nil {
 					t.Error("a session outlived the run")
 				}
-				if took := time.Since(begin); took > time.Minute {
+				if took := time.Since(begin); took > limit {
 					t.Errorf("it took %v", took)
 				}
 			}))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,8 +48,9 @@ func (t *Transcript) ReplayAs(test testing.TB, who Identities, scenario Scenario
 	addrs := map[string]string{}
 	roots := map[string]string{}
 	var stages []*Stage
+	pace := newPace()
 	for _, s := range t.Sessions {
-		stage, err := s.Serve(gsi.ServerConfig{Credential: who.Host, Trust: who.Trust})
+		stage, err := s.serve(gsi.ServerConfig{Credential: who.Host, Trust: who.Trust}, pace)
 		if err != nil {
 			test.Fatal(err)
 		}
@@ -77,13 +79,18 @@ type Stage struct {
 }
 
 // Serve makes a stage for the session. config is for GSI sessions.
-func (s *Session) Serve(config gsi.ServerConfig) (*Stage, error) {
+func (s *Session) Serve(config gsi.ServerConfig) (*Stage, error) { return s.serve(config, newPace()) }
+
+func (s *Session) serve(config gsi.ServerConfig, pace *pace) (*Stage, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	stage := &Stage{listener: l, player: &player{session: s, config: config}, done: make(chan error, 1)}
+	stage := &Stage{listener: l, player: &player{session: s, config: config, pace: pace}, done: make(chan error, 1)}
 	go func() {
+		if s.Name == source {
+			defer pace.end()
+		}
 		conn, err := l.Accept()
 		if err != nil {
 			stage.done <- errors.New("nobody connected")
@@ -111,6 +118,8 @@ func (s *Stage) Close() error {
 type player struct {
 	session *Session
 	config  gsi.ServerConfig
+	pace    *pace
+	stores  int // files that a destination was told to store
 
 	conn net.Conn
 	in   *bufio.Reader
@@ -174,6 +183,9 @@ func unsaid(lines []Line) error {
 // say sends what the server said up to the client's next line, and returns the
 // rest.
 func (p *player) say(lines []Line) ([]Line, error) {
+	if p.session.Name == destination {
+		p.pace.await(p.stores)
+	}
 	if p.in.Buffered() > 0 {
 		line, err := p.read()
 		return lines, fmt.Errorf("the client sends %q (%v) before it hears %q", line, err, lines[0].Text)
@@ -235,7 +247,51 @@ func (p *player) hear(want string) error {
 	if got != want && !(secret && strings.HasPrefix(got, verb+" ")) {
 		return fmt.Errorf("the client sends %q where it sent %q", got, want)
 	}
+	switch verb, _, _ = strings.Cut(want, " "); {
+	case p.session.Name == source && (verb == "RETR" || verb == "ERET"):
+		p.pace.asked()
+	case p.session.Name == destination && (verb == "STOR" || verb == "ESTO"):
+		p.stores++
+	}
 	return nil
+}
+
+// A pace keeps a destination from answering for files of which the source has
+// not heard: no bytes of theirs can have come. A client that hears of a refusal
+// as early as that would not ask the source any more.
+type pace struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	files   int // that the source was asked for
+	over    bool
+}
+
+func newPace() *pace {
+	p := new(pace)
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+func (p *pace) asked() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files++
+	p.changed.Broadcast()
+}
+
+func (p *pace) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.changed.Broadcast()
+}
+
+func (p *pace) await(files int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.files < files && !p.over {
+		p.changed.Wait()
+	}
 }
 
 func (p *player) read() (string, error) {
