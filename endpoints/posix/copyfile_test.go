@@ -179,6 +179,17 @@ func TestCopyFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// processorTime is what this process has used so far, however long others kept
+// it from going on.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // Ten GiB of which one MiB is there.
 func TestCopyVerySparseFile(t *testing.T) {
 	dir := t.TempDir()
@@ -187,12 +198,12 @@ func TestCopyVerySparseFile(t *testing.T) {
 		t.Skipf("needs a file system with holes: the file takes %d bytes", got)
 	}
 	s := open(t, posix.Options{Mounts: map[string]string{"/": dir}})
-	begun := time.Now()
+	begun := processorTime(t)
 	if err := copyFile(t, s, "/from", "/to", 0, size, endpoints.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("it took %v", took)
+	if took := processorTime(t) - begun; took > time.Second { // as reading holes would
+		t.Errorf("it took %v of the processor", took)
 	}
 	fi, err := os.Stat(filepath.Join(dir, "to"))
 	if err != nil || fi.Size() != 10<<30 {
