@@ -330,7 +330,7 @@ func (c *copier) note(err error, p string) transfer.Fault {
 func (c *copier) hear(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.note(err, "")
+	c.note(namedByPath(err), "")
 }
 
 // halt hands out nothing more. The caller holds mu.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // namedError is an error that speaks of a file by the name that it will have.
@@ -36,6 +37,17 @@ func named(err error, temp, dest string) error {
 
 // named is for what befell file i. The caller holds mu.
 func (c *copier) named(i int, err error) error { return named(err, c.tempName(i), c.files[i].Dest) }
+
+// namedByPath is named for an error of which only its path says what file it is of. A
+// temporary name that had to be shortened gives a shortened one.
+func namedByPath(err error) error {
+	dir, last := path.Split(pathOf(err))
+	temp, ok := transfer.ParseTempName(last)
+	if !ok {
+		return err
+	}
+	return named(err, dir+last, dir+temp.Name)
+}
 
 // pathOf is the path that an error is about, as people know it; empty where it
 // does not say.

@@ -31,6 +31,17 @@ func TestErrorsNameTheFile(t *testing.T) {
 			t.Errorf("%s: %+v", c.what, f)
 		}
 	}
+	temp := transfer.TempPath("/to/f", testTask, 3, 0)
+	for what, err := range map[string]error{
+		"stat /to/f: EOF":  fault.Wrap(fault.Transient, "stat", temp, io.EOF),
+		"stat /to/g: EOF":  fault.Wrap(fault.Transient, "stat", "/to/g", io.EOF),
+		"use lab#dtn: EOF": fault.Wrap(fault.Transient, "use", "lab#dtn", io.EOF),
+		io.EOF.Error():     io.EOF,
+	} {
+		if got := namedByPath(err); got.Error() != what || !errors.Is(got, io.EOF) {
+			t.Errorf("%v, want %s", got, what)
+		}
+	}
 	if err := named(nil, "/to/.f", "/to/f"); err != nil {
 		t.Errorf("no error: %v", err)
 	}
