@@ -78,6 +78,10 @@ type Caps struct {
 	FoldsCase     bool     // names equal but for case are the same name
 	MaxName       int      // longest name in bytes; 0 is unknown
 
+	// Multiplexed: an open file costs no session of its own, so that one more may
+	// be opened at any time, and one that is read may be given up.
+	Multiplexed bool
+
 	RTT time.Duration // round trip to the server, the shortest that was seen when it was opened; 0 is unknown, or none
 
 	// AtOnce: a file of up to so many bytes, written from its beginning, is under

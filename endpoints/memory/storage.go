@@ -49,6 +49,8 @@ func (s *Storage) Caps() endpoints.Caps {
 		Checksums:  slices.Clone(s.disk.opts.Checksums),
 		MaxName:    maxName,
 		Parts:      s.disk.opts.Parts,
+
+		Multiplexed: true,
 	}
 }
 

@@ -30,11 +30,18 @@ func (w *writer) CopyFile(f *os.File, off, n int64) error {
 		return classify("write", w.path, err, true)
 	}
 	shift := at - off
+	full, err := dense(f)
+	if err != nil {
+		return ofSource(err)
+	}
 	for end := off + n; off < end; {
 		if err := w.live(); err != nil {
 			return err
 		}
-		from, to, err := extent(f, off, end)
+		from, to, err := off, end, error(nil)
+		if !full {
+			from, to, err = extent(f, off, end)
+		}
 		err = ofSource(err)
 		if err == nil && from > off {
 			err = w.hole(off+shift, from-off)

@@ -4,9 +4,21 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// dense says that a file has no holes that are worth looking for. To look is not
+// free: tmpfs goes through all of a file's pages to find that it has none.
+func dense(f *os.File) (bool, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && st.Blocks*512 >= st.Size, nil
+}
 
 // extent finds the first bytes of f in [off, end) that are allocated: [from, to).
 // from is end when there are none.

@@ -102,6 +102,8 @@ func (s *Storage) Caps() endpoints.Caps {
 		Checksums: endpoints.Algorithms(),
 		FoldsCase: runtime.GOOS == "darwin",
 		MaxName:   maxName,
+
+		Multiplexed: true,
 	}
 }
 

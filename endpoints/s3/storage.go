@@ -62,7 +62,7 @@ const (
 // Caps tells what the store can do.
 func (s *Storage) Caps() endpoints.Caps {
 	c := endpoints.Caps{
-		Kind: Kind, Server: s.opts.url, Times: s.opts.times,
+		Kind: Kind, Server: s.opts.url, Times: s.opts.times, Multiplexed: true,
 		AtOnce: AtOnce, Parts: endpoints.Parts{Least: leastPart, Most: mostParts},
 	}
 	if s.opts.checksums {

@@ -143,7 +143,7 @@ func (s *Storage) login(ctx context.Context) error {
 	defer c.release()
 	s.caps = endpoints.Caps{
 		Kind: Kind, Server: c.server, Ranges: true, Times: true, Modes: true,
-		Links: c.openSSH(), RTT: c.rtt,
+		Links: c.openSSH(), Multiplexed: true, RTT: c.rtt,
 	}
 	s.home = c.home
 	if c.extension(extStatVFS) {
