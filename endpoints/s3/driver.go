@@ -64,7 +64,8 @@ type Identity struct {
 type Driver struct {
 	http    aws.HTTPClient
 	idle    func()
-	buffers sync.Pool // of partSize bytes
+	buffers sync.Pool    // of partSize bytes
+	ahead   atomic.Int32 // what counts for memoryAhead
 
 	mu      sync.Mutex
 	clients map[clientKey]*client
@@ -91,6 +92,10 @@ const (
 
 	// tries of one request, of which the first is one. Who calls tries again.
 	tries = 3
+
+	// memoryAhead is how many times partSize bytes all readers and writers of a
+	// driver have under way, besides two that each of them has in any case: 96 MiB.
+	memoryAhead = 12
 
 	// provenFor is how long a login counts without being tried again.
 	provenFor = time.Minute
@@ -268,6 +273,18 @@ func (d *Driver) buffer() *[partSize]byte {
 }
 
 func (d *Driver) giveBack(b *[partSize]byte) { d.buffers.Put(b) }
+
+// claim makes room for partSize bytes more that are read ahead or being sent, if
+// there is any.
+func (d *Driver) claim() bool {
+	if d.ahead.Add(1) <= memoryAhead {
+		return true
+	}
+	d.ahead.Add(-1)
+	return false
+}
+
+func (d *Driver) unclaim() { d.ahead.Add(-1) }
 
 // algorithms are the checksums that this driver offers: the one that stores
 // keep of whole objects, however they were uploaded, and that Go computes fast.

@@ -16,9 +16,16 @@ import (
 )
 
 const (
-	// stretches of a file that are asked for at once, each of partSize bytes: one
-	// connection to a far store is slower than the line.
+	// stretchesAhead of a file are asked for at once, each of partSize bytes: one
+	// connection to a far store is slower than the line. Where a second's worth is
+	// more than that, as much, and at most mostAhead: what was read ahead is lost
+	// to who is killed.
 	stretchesAhead = 3
+	mostAhead      = 8
+
+	// inOne is up to how many bytes are asked for in one request, and not kept in
+	// memory: who wants so little reads other pieces or files besides.
+	inOne = 4 * partSize
 
 	// rereads is how often a stretch is asked for again when its connection
 	// breaks in the middle; each goes on where the last one ended.
@@ -56,18 +63,24 @@ type reader struct {
 	bodyEnd  int64         // where it ends
 	again    int           // broken connections in a row
 
+	began  time.Time  // when the first was asked for
+	taken  int        // of them
+	window int        // stretches at once: few until it is known that there is more
+	asked  int64      // where the one after those that were asked for begins
+	ahead  []*stretch // asked for, in the order of the file
+	now    *stretch   // what is being handed out; nil between two of them
+
 	prefix *prefix       // what was read of the object from its first byte on; nil when that is not known
 	sum    <-chan stored // nil until it was asked for
-
-	queue chan chan stretch // nil until it is needed; in the order of the file
-	now   stretch           // what is being handed out
 }
 
-// stretch is a piece of the file that was read ahead.
+// stretch is a piece of the file that is read ahead.
 type stretch struct {
-	buf  *[partSize]byte
-	data []byte // what of buf is left
-	err  error
+	done   chan struct{} // closed when the rest is known
+	shared bool          // it counts for memoryAhead
+	buf    *[partSize]byte
+	data   []byte // what of buf is left
+	err    error
 }
 
 // Entry implements endpoints.Described.
@@ -81,8 +94,11 @@ func (r *reader) open(op string, length int64) error {
 		return fault.New(fault.NotFound, op, r.path, "a bucket is no file")
 	}
 	ask := int64(partSize)
-	if length >= 0 {
-		ask = min(length, ask)
+	if r.window = 1; length >= 0 {
+		r.window = stretchesAhead
+		if ask = length; length > inOne {
+			ask = partSize
+		}
 	}
 	in := &s3.GetObjectInput{Bucket: &r.o.bucket, Key: &r.o.key, RequestPayer: r.s.opts.payer}
 	if r.s.opts.checksums {
@@ -144,6 +160,9 @@ func (r *reader) open(op string, length int64) error {
 		_ = r.body.Close() // nothing of it is wanted
 		r.body = nil
 	}
+	if r.asked = r.bodyEnd; length >= 0 {
+		r.request()
+	}
 	return nil
 }
 
@@ -191,7 +210,7 @@ func (r *reader) next(p []byte) (int, error) {
 	if r.off < r.bodyEnd {
 		return r.fromBody(p)
 	}
-	if len(r.now.data) == 0 {
+	if r.now == nil || len(r.now.data) == 0 {
 		if err := r.advance(); err != nil {
 			return 0, r.failed(err)
 		}
@@ -252,58 +271,73 @@ func (r *reader) get(off, end int64) (io.ReadCloser, error) {
 
 // advance waits for the next stretch that was read ahead.
 func (r *reader) advance() error {
-	if r.queue == nil {
-		r.queue = make(chan chan stretch, stretchesAhead-1)
-		go r.ahead(r.off, r.end)
-		if r.prefix != nil && r.end == r.entry.Size {
-			r.sum = r.askSum()
-		}
+	r.drop(r.now)
+	r.now = nil
+	r.request()
+	next := r.ahead[0]
+	if r.sum == nil && r.prefix != nil && r.end == r.entry.Size {
+		r.sum = r.askSum()
 	}
-	r.done()
 	select {
-	case next, ok := <-r.queue:
-		if !ok {
-			return r.ctx.Err() // it ended early, which only that makes it do
-		}
-		r.now = <-next
-		return r.now.err
+	case <-next.done:
 	case <-r.ctx.Done():
 		return r.ctx.Err()
 	}
+	r.now, r.ahead = next, r.ahead[1:]
+	r.widen()
+	return next.err
 }
 
-// done gives the buffer of what was handed out back.
-func (r *reader) done() {
-	if r.now.buf != nil {
-		r.s.driver.giveBack(r.now.buf)
+// widen sets how much is read ahead by how fast it is taken.
+func (r *reader) widen() {
+	r.taken++
+	worth := int(float64(r.taken) / max(time.Since(r.began).Seconds(), 1e-3))
+	r.window = min(2*r.window, max(stretchesAhead, min(worth, mostAhead)))
+}
+
+// request asks for stretches, as far as there is room: for one there always is.
+func (r *reader) request() {
+	if r.began.IsZero() {
+		r.began = time.Now()
 	}
-	r.now = stretch{}
+	for r.asked < r.end && len(r.ahead) < r.window {
+		st := &stretch{done: make(chan struct{})}
+		if len(r.ahead) > 0 {
+			if st.shared = r.s.driver.claim(); !st.shared {
+				return
+			}
+		}
+		off, end := r.asked, min(r.asked+partSize, r.end)
+		r.asked = end
+		r.ahead = append(r.ahead, st)
+		go func() {
+			r.fetch(st, off, end)
+			close(st.done)
+		}()
+	}
 }
 
-// ahead asks for one stretch after the other, as far as the queue has room.
-func (r *reader) ahead(from, end int64) {
-	defer close(r.queue)
-	for off := from; off < end; off += partSize {
-		next := make(chan stretch, 1)
-		select {
-		case r.queue <- next:
-		case <-r.ctx.Done():
-			return
-		}
-		go func() { next <- r.fetch(off, min(off+partSize, end)) }()
+// drop gives the memory of a stretch back, which may be nil.
+func (r *reader) drop(st *stretch) {
+	if st == nil {
+		return
+	}
+	r.s.driver.giveBack(st.buf)
+	if st.shared {
+		r.s.driver.unclaim()
 	}
 }
 
 // fetch reads a stretch into memory.
-func (r *reader) fetch(off, end int64) stretch {
-	st := stretch{buf: r.s.driver.buffer()}
+func (r *reader) fetch(st *stretch, off, end int64) {
+	st.buf = r.s.driver.buffer()
 	want := st.buf[:end-off]
 	got, again := 0, 0
 	for {
 		body, err := r.get(off+int64(got), end)
 		if err != nil {
 			st.err = err
-			return st
+			return
 		}
 		n, err := io.ReadFull(body, want[got:])
 		_ = body.Close() // all of it was read, or it has failed
@@ -312,11 +346,11 @@ func (r *reader) fetch(off, end int64) stretch {
 		}
 		if err == nil {
 			st.data = want
-			return st
+			return
 		}
 		if again++; again > rereads || r.ctx.Err() != nil {
 			st.err = unexpected(err)
-			return st
+			return
 		}
 	}
 }
@@ -330,7 +364,14 @@ func (r *reader) Close() error {
 		_ = r.body.Close() // of an answer that nobody wants any more
 		r.body = nil
 	}
-	r.done()
-	r.off = r.end
+	r.drop(r.now)
+	for _, st := range r.ahead {
+		go func() {
+			<-st.done // soon: its context has ended
+			r.drop(st)
+		}()
+	}
+	r.now, r.ahead = nil, nil
+	r.off, r.asked = r.end, r.end
 	return nil
 }

@@ -175,6 +175,11 @@ func (w *writer) send() error {
 	case <-w.ctx.Done():
 		return w.ctx.Err()
 	}
+	// More than one at a time only where there is memory for it.
+	shared := w.s.driver.claim()
+	if !shared {
+		w.sending.Wait()
+	}
 	data, lent, off := w.buf, w.lent, w.off
 	w.off += int64(len(data))
 	w.cut.sent++
@@ -191,6 +196,9 @@ func (w *writer) send() error {
 				w.failure = err
 			}
 			w.mu.Unlock()
+		}
+		if shared {
+			w.s.driver.unclaim()
 		}
 		<-w.slots
 	})
