@@ -90,7 +90,7 @@ func TestDataPayloadAtOnce(t *testing.T) {
 				config.Prot, config.MinVersion, config.MaxVersion = prot, v, v
 				rounds := 20
 				if prot == Clear {
-					rounds = 500
+					rounds = 150
 				}
 				for i := range rounds {
 					clientErr, serverErr := secureBoth(t, config, config, func(end string, conn, raw net.Conn) error {
