@@ -9,7 +9,7 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 # As in integration/harness/build.go.
 TEMPORAL_CLI := v1.5.1
 VERSITYGW := v1.8.0
-# Debian's is years old; only benchmarks compare with it.
+# Debian's is years old; only benchmarks and soaks want it.
 RCLONE := v1.75.1
 
 # Real peers share two cores with their tests, and most tests wait most of the
@@ -23,7 +23,7 @@ export GRIDFERRY_CACHE := $(CACHE)
 FUZZTIME := 5m
 FUZZED = $$(grep -rl --include='*_test.go' '^func Fuzz' $(or $(FUZZ),.) | xargs -n 1 dirname | sort -u)
 
-.PHONY: demo test check bench bench-wan chaos scale soak fuzz build tools
+.PHONY: demo test check bench bench-wan chaos scale soak fuzz build tools rclone
 
 demo: build
 	@$(BIN)/gridferry-standalone demo $(if $(SRC),-src "$(SRC)") $(if $(DST),-dst "$(DST)") $(if $(KEEP),-keep)
@@ -49,13 +49,15 @@ BENCH = PATH="$(CACHE)/rclone-$(RCLONE):$$PATH" GRIDFERRY_BIN=$(BIN) go test -co
 	$(if $(CLASSES),-classes "$(CLASSES)") -rounds $(ROUNDS) $(if $(PEERS),-peers "$(PEERS)") $(if $(VERIFY),-verify $(VERIFY)) \
 	$(if $(PATIENCE),-patience $(PATIENCE)) $(if $(DIR),-dir "$(abspath $(DIR))") $(if $(RESULTS),-results "$(abspath $(RESULTS))")
 
-bench: tools build
+bench: tools build rclone
 	@./integration/debian.sh "$(CACHE)" rsync awscli
+	@$(BENCH) -set $(SET)
+
+rclone:
 	@test -x "$(CACHE)/rclone-$(RCLONE)/rclone" || { \
 		echo "Installing rclone, once. It takes some minutes."; \
 		mkdir -p "$(CACHE)/rclone-$(RCLONE)" && \
 		GOFLAGS= GOBIN="$(CACHE)/rclone-$(RCLONE)" go install github.com/rclone/rclone@$(RCLONE); }
-	@$(BENCH) -set $(SET)
 
 # The same over a distance: round trip, Mb/s towards each host, lost packets.
 RTT := 50ms
@@ -82,7 +84,7 @@ KILLS := 2
 scale: build
 	GRIDFERRY_BIN=$(BIN) go test -count 1 -v -timeout 6h -run TestScale ./integration/scale -files $(FILES) -kills $(KILLS) -baseline 1000000
 
-soak: tools build fuzz
+soak: tools rclone build fuzz
 	GRIDFERRY_SOAK=1 GRIDFERRY_BIN=$(BIN) go test -race $(patsubst 3,1,$(patsubst 30m,5h,$(INTEGRATION)))
 
 # Without the bound on minimizing, the first input of interest takes a minute.

@@ -33,9 +33,13 @@ func (s *site) putObject(key string, data []byte) {
 // until waits for a condition of a task that moves on.
 func (s *site) until(what string, done func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+	limit := 2 * time.Minute
+	if soak() {
+		limit = 10 * time.Minute
+	}
+	for end := time.Now().Add(limit); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("after a minute there is not: %s", what)
+			s.t.Fatalf("after %v there is not: %s", limit, what)
 		}
 	}
 }

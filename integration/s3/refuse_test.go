@@ -17,20 +17,20 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// users gives the workers credentials and endpoints of their own for each user:
-// lab#NAME is the bucket as NAME.
-func (s *site) users(all ...s3.User) {
+// account gives the workers a credential and an endpoint of their own, before they
+// start: lab#NAME is a bucket of the store at addr, as that user.
+func (s *site) account(u s3.User, addr, bucket string) {
 	s.t.Helper()
 	conf, err := os.ReadFile(s.Conf)
 	must(s.t, err)
-	var credentials string
-	for _, u := range all {
-		file := filepath.Join(s.t.TempDir(), u.Name)
-		must(s.t, os.WriteFile(file, fmt.Appendf(nil, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", u.Access, u.Secret), 0o600))
-		credentials += fmt.Sprintf("  %s: {owners: [\"*\"], aws_file: %q}\n", u.Name, file)
-		conf = fmt.Appendf(conf, "  lab#%s: {kind: s3, scheme: http, servers: [%q], credential: \"file:%s\", root: \"/%s\"}\n", u.Name, s.meter.Addr, u.Name, s.store.Bucket)
+	file := filepath.Join(s.t.TempDir(), u.Name)
+	must(s.t, os.WriteFile(file, fmt.Appendf(nil, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", u.Access, u.Secret), 0o600))
+	for section, line := range map[string]string{
+		"credentials": fmt.Sprintf("%s: {owners: [\"*\"], aws_file: %q}", u.Name, file),
+		"endpoints":   fmt.Sprintf("lab#%s: {kind: s3, scheme: http, servers: [%q], credential: \"file:%s\", root: \"/%s\"}", u.Name, addr, u.Name, bucket),
+	} {
+		conf = bytes.Replace(conf, []byte("\n"+section+":\n"), []byte("\n"+section+":\n  "+line+"\n"), 1)
 	}
-	conf = bytes.Replace(conf, []byte("credentials:\n"), []byte("credentials:\n"+credentials), 1)
 	must(s.t, os.WriteFile(s.Conf, conf, 0o600))
 }
 
@@ -54,8 +54,10 @@ func TestRefusals(t *testing.T) {
 	stranger, forgetful := eve, eve
 	stranger.Name, stranger.Access = "stranger", "AKNOBODY"
 	forgetful.Name, forgetful.Secret = "forgetful", "secret-of-nobody"
-	s.users(eve, stranger, forgetful)
 	bucket := s.store.Bucket
+	for _, u := range []s3.User{eve, stranger, forgetful} {
+		s.account(u, s.meter.Addr, bucket)
+	}
 	policy := strings.ReplaceAll(fmt.Sprintf(`{"Version": "2012-10-17", "Statement": [
 		{"Effect": "Allow", "Principal": {"AWS": [%q]}, "Action": ["s3:*"], "Resource": ["arn:aws:s3:::BUCKET", "arn:aws:s3:::BUCKET/*"]},
 		{"Effect": "Deny", "Principal": {"AWS": [%q]}, "Action": ["s3:GetObject", "s3:PutObject"], "Resource": ["arn:aws:s3:::BUCKET/tree/locked/*", "arn:aws:s3:::BUCKET/in/locked/*"]}
