@@ -6,6 +6,7 @@ import (
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/endpoints/memory"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -70,5 +71,25 @@ func TestPartsThatAreNotTooShort(t *testing.T) {
 	}
 	if got := partsOf(transfer.NewRangeSet(endpoints.Range{End: 12}), 5, 40, endpoints.Caps{Ranges: true}); len(got) != 3 || got[2].Len() != 2 {
 		t.Errorf("of files that may be changed anywhere: %v", got)
+	}
+}
+
+// TestPartsAreOfOneVersion refuses a part of another version than the first one
+// that was opened, by whichever attempt.
+func TestPartsAreOfOneVersion(t *testing.T) {
+	led := &ledger{Partial: map[int]partial{0: {}, 1: {Tag: "before"}}}
+	c := &copier{led: led}
+	for n, tt := range []struct {
+		file int
+		tag  string
+		same bool
+	}{{0, "", true}, {0, "a", true}, {0, "a", true}, {0, "b", false}, {0, "", true}, {1, "a", false}, {1, "before", true}, {2, "a", true}, {2, "b", true}} {
+		err := (&relay{c: c, i: tt.file, f: transfer.File{Source: "/f"}}).sameVersion(tt.tag)
+		if (err == nil) != tt.same || err != nil && !fault.Is(err, fault.Integrity) {
+			t.Errorf("%d: a part of version %q: %v", n, tt.tag, err)
+		}
+	}
+	if led.Partial[0].Tag != "a" {
+		t.Errorf("the ledger keeps %q", led.Partial[0].Tag)
 	}
 }

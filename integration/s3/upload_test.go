@@ -223,7 +223,3 @@ func TestReplacedWhileRead(t *testing.T) {
 		t.Errorf("reading on: %v, want Integrity", err)
 	}
 }
-
-func createOf(data []byte) endpoints.CreateOptions {
-	return endpoints.CreateOptions{Size: int64(len(data))}
-}
