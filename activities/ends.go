@@ -23,12 +23,13 @@ type Ends struct {
 
 // End is one end as it was seen at the start.
 type End struct {
-	Kind       string `json:"kind"`
-	Server     string `json:"server,omitempty"`
-	StreamOnly bool   `json:"stream_only,omitempty"`
-	Sessions   int    `json:"sessions,omitempty"` // limit across workers; 0 is none
-	Tasks      int    `json:"tasks,omitempty"`    // the same, of tasks that copy
-	Site       string `json:"site,omitempty"`     // bound to this host: only its workers reach it
+	Kind        string `json:"kind"`
+	Server      string `json:"server,omitempty"`
+	StreamOnly  bool   `json:"stream_only,omitempty"`
+	Multiplexed bool   `json:"multiplexed,omitempty"`
+	Sessions    int    `json:"sessions,omitempty"` // limit across workers; 0 is none
+	Tasks       int    `json:"tasks,omitempty"`    // the same, of tasks that copy
+	Site        string `json:"site,omitempty"`     // bound to this host: only its workers reach it
 
 	RTT time.Duration `json:"rtt,omitempty"` // round trip from the worker that probed; 0 is unknown, or none
 	Login

@@ -54,6 +54,7 @@ func (p ProbeResult) Setting() transfer.Setting {
 	return transfer.Setting{
 		StreamDest: p.Destination.StreamOnly,
 		Relay:      p.Route.Path == transfer.RouteRelay,
+		Multiplex:  p.Source.Multiplexed && p.Destination.Multiplexed,
 		Sessions:   sessionBudget(p),
 		RTT:        max(p.Source.RTT, p.Destination.RTT),
 		Known:      p.Known,

@@ -73,8 +73,12 @@ func (c *copier) inParts(i int) bool {
 	} else if c.staff.pace > 0 {
 		from = min(from, 2*c.staff.worth())
 	}
-	if c.files[i].Size < from || !takesRanges(c.ends.dst.Caps()) {
+	caps := c.ends.dst.Caps()
+	if c.files[i].Size < from || !takesRanges(caps) {
 		return false
+	}
+	if _, begun := c.led.Partial[i]; !begun && c.files[i].Size <= caps.AtOnce {
+		return false // it is there as a whole or not at all, under its own name
 	}
 	return c.in.Options.Route != transfer.RouteThirdParty || c.ends.src.Caps().Ranges
 }

@@ -94,7 +94,8 @@ func (d *Data) probe(ctx context.Context, in ProbeInput) (ProbeResult, *pair, er
 			if err == nil {
 				*e.opened = opened
 				caps := opened.Caps()
-				e.seen.Kind, e.seen.Server, e.seen.StreamOnly, e.seen.RTT = caps.Kind, caps.Server, caps.StreamOnly, caps.RTT
+				e.seen.Kind, e.seen.Server, e.seen.RTT = caps.Kind, caps.Server, caps.RTT
+				e.seen.StreamOnly, e.seen.Multiplexed = caps.StreamOnly, caps.Multiplexed
 				e.seen.Login = opened.Login
 			}
 			failed <- err

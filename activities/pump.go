@@ -14,8 +14,9 @@ import (
 // hashed beside it is still in its cache.
 const directStride = 8 << 20
 
-// whole moves n bytes at once.
-func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64) error {
+// whole moves a small part at once.
+func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range) error {
+	n := part.Len()
 	b := r.forSmall(n)
 	if err := r.read(ctx, in, b); err != nil {
 		r.atSource = true
@@ -33,7 +34,7 @@ func (r *relay) whole(ctx context.Context, in io.Reader, out io.Writer, n int64)
 		}
 	}
 	// The last word of the source is waited for beside what the destination does.
-	if err := r.atEnd(in); err != nil {
+	if err := r.atEnd(in, part); err != nil {
 		r.atSource = true
 		return err
 	}
@@ -46,10 +47,45 @@ type block struct {
 	err error
 }
 
-// stream moves n bytes. They are read, hashed and written at the same time,
-// block after block; each side is as far ahead of the next as there are blocks.
-// stop makes reading end early.
-func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64, stop func()) error {
+// plainStride is how many bytes are moved at a time where nothing is to be done
+// with them: what was read is still in the CPU's cache when it is written.
+const plainStride = 256 << 10
+
+// plain moves a part of which no digest is wanted. That others do as much, and
+// what the kernel and the drivers have under way, keep both sides busy.
+func (r *relay) plain(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range) error {
+	bufs, err := r.c.d.blocks.take(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer r.c.d.blocks.give(bufs)
+	for left := part.Len(); left > 0; {
+		b := bufs[0][:min(left, plainStride)]
+		left -= int64(len(b))
+		if err := r.read(ctx, in, b); err != nil {
+			r.atSource = true
+			return err
+		}
+		if err := r.pay(ctx, int64(len(b))); err != nil {
+			return err
+		}
+		if _, err := out.Write(b); err != nil {
+			return err
+		}
+		r.passed(int64(len(b)))
+	}
+	if err := r.atEnd(in, part); err != nil {
+		r.atSource = true
+		return err
+	}
+	return nil
+}
+
+// stream moves a part. It is read, hashed and written at the same time, block
+// after block; each side is as far ahead of the next as there are blocks. Where
+// it fails, reading ends.
+func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range) (err error) {
+	n := part.Len()
 	bufs, err := r.c.d.blocks.take(ctx, int(min((n+relayBlock-1)/relayBlock, relayAhead)))
 	if err != nil {
 		return err
@@ -77,7 +113,7 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 				return
 			}
 		}
-		if err := r.atEnd(in); err != nil {
+		if err := r.atEnd(in, part); err != nil {
 			read <- block{nil, err}
 		}
 	}()
@@ -95,7 +131,9 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 		}()
 	}
 	defer func() {
-		stop()
+		if err != nil {
+			r.in.stop()
+		}
 		close(stopped)
 		for range full { // the blocks and the digest are ours again when it has ended
 		}
@@ -121,6 +159,7 @@ func (r *relay) stream(ctx context.Context, in io.Reader, out io.Writer, n int64
 // direct has the kernel move a part from one file of this host to another. It is
 // hashed beside that.
 func (r *relay) direct(ctx context.Context, f *os.File, out endpoints.FileWriter, part endpoints.Range) error {
+	r.in.end = part.End // its position is not what reading would have made it
 	if r.hash == nil {
 		return r.copyFile(ctx, f, out, part, func(endpoints.Range) {})
 	}

@@ -76,9 +76,11 @@ type relay struct {
 	alg      string
 	hash     hash.Hash // of the source, as it is read; nil when parts of it were read by somebody else
 	atSource bool      // whose error move has returned
-	moved    int64
-	local    bool   // the destination is of this host
-	destSum  string // of what was written, where it was read back on the way
+	moved    int64     // of the part on its way
+	local    bool      // the destination is of this host
+	destSum  string    // of what was written, where it was read back on the way
+	in       run       // of the source
+	pace     pacer
 }
 
 func (r *relay) move(ctx context.Context, t turn) error {
@@ -89,8 +91,13 @@ func (r *relay) move(ctx context.Context, t turn) error {
 		r.alg = relayAlgorithm(c.ends.dst)
 		r.hash = endpoints.NewHash(r.alg)
 	}
+	defer r.in.close()
 	if !t.parts {
-		return r.part(ctx, endpoints.Range{End: r.f.Size}, false)
+		out, err := r.part(ctx, endpoints.Range{End: r.f.Size}, false)
+		if err != nil {
+			return err
+		}
+		return out.Commit()
 	}
 	c.mu.Lock()
 	l := c.largeOf(t)
@@ -102,42 +109,107 @@ func (r *relay) move(ctx context.Context, t turn) error {
 	if verify && !fresh {
 		r.resume(p)
 	}
-	var flush int64
+	return r.moveParts(ctx, l, fresh)
+}
+
+// moveParts moves one part after the other. While one of them is committed, the
+// next is on its way: a disk or a server that takes its time over that keeps
+// nobody waiting who only needs the line. fresh: nothing of the file is there.
+func (r *relay) moveParts(ctx context.Context, l *large, fresh bool) error {
+	c := r.c
 	var back *readBack
 	defer func() { back.stop() }()
-	for {
+	var before *landing
+	land := func() error {
+		if before == nil {
+			return nil
+		}
+		part := before.part
+		err := r.landed(before)
+		if before = nil; err == nil {
+			back.add(part)
+		}
+		return err
+	}
+	atOnce := !c.ends.dst.Caps().Multiplexed // the session is for the next part
+	for update := !fresh; ; update = true {
 		c.mu.Lock()
 		part, ok := r.next(l)
+		r.in.ahead = l.run(part)
 		c.mu.Unlock()
 		if !ok {
+			if err := land(); err != nil {
+				return err
+			}
 			r.destSum = back.sum()
 			return nil
 		}
 		began := time.Now()
-		if err := r.part(ctx, part, !fresh); err != nil {
+		out, err := r.part(ctx, part, update)
+		if landErr := land(); landErr != nil {
+			if err == nil {
+				landErr = errors.Join(landErr, abort(out))
+			}
+			r.atSource = false
+			return landErr
+		}
+		if err != nil {
 			return err
 		}
-		took := time.Since(began)
-		if fresh && r.local {
+		if fresh && r.local && back == nil {
 			back = r.readBack(ctx)
 		}
-		back.add(part)
-		fresh = false
-		c.mu.Lock()
-		c.staff.went(part.Len(), took)
-		c.have(r.i, part)
-		r.keepHash()
-		c.moving[r.i] = max(0, c.moving[r.i]-r.moved)
-		r.moved = 0
-		// The part before last is in the store before the next one begins.
-		c.book.wait(flush)
-		flush = c.book.ask()
-		stop := c.stop
-		c.mu.Unlock()
+		before = r.land(out, part, began)
+		stop := r.told()
+		if stop || atOnce {
+			if err := land(); err != nil {
+				return err
+			}
+		}
 		if stop {
 			return fault.New(fault.Canceled, "copy", r.f.Source, "told to stop")
 		}
 	}
+}
+
+// landing is a part that is all written, and is being committed.
+type landing struct {
+	part  endpoints.Range
+	began time.Time
+	moved int64
+	hash  []byte // the digest's state after it; nil when there is none
+	done  chan error
+}
+
+// land begins to commit a part.
+func (r *relay) land(out endpoints.Writer, part endpoints.Range, began time.Time) *landing {
+	l := &landing{part: part, began: began, moved: r.moved, hash: r.state(), done: make(chan error, 1)}
+	r.moved = 0
+	go func() { l.done <- out.Commit() }()
+	return l
+}
+
+// landed waits for the commit of a part and notes that it is there.
+func (r *relay) landed(l *landing) error {
+	if err := <-l.done; err != nil {
+		return err
+	}
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.staff.went(l.part.Len(), r.pace.took(l.began))
+	c.have(r.i, l.part)
+	r.keepHash(l.hash)
+	c.moving[r.i] = max(0, c.moving[r.i]-l.moved)
+	r.pace.keep(&c.book)
+	return nil
+}
+
+// told says whether the copy is to stop.
+func (r *relay) told() bool {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	return r.c.stop
 }
 
 // next takes what of the file is to be moved at once. A storage that knows parts
@@ -159,51 +231,54 @@ func (r *relay) resume(p partial) {
 	}
 }
 
-// keepHash puts the digest's state into the ledger. The caller holds mu.
-func (r *relay) keepHash() {
-	p := r.c.led.Partial[r.i]
-	p.Hash, p.Alg = nil, ""
+// state is how far the digest is.
+func (r *relay) state() []byte {
 	if state, ok := r.hash.(encoding.BinaryMarshaler); ok && r.hash != nil {
 		if b, err := state.MarshalBinary(); err == nil {
-			p.Hash, p.Alg = b, r.alg
+			return b
 		}
+	}
+	return nil
+}
+
+// keepHash puts a state of the digest into the ledger. The caller holds mu.
+func (r *relay) keepHash(state []byte) {
+	p := r.c.led.Partial[r.i]
+	p.Hash, p.Alg = state, ""
+	if state != nil {
+		p.Alg = r.alg
 	}
 	r.c.led.Partial[r.i] = p
 }
 
-// part moves one range of the file.
-func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) error {
+// part writes one range of the file, all but its commit.
+func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) (endpoints.Writer, error) {
 	c := r.c
 	r.atSource = true
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	in, err := c.ends.src.Open(reading, r.f.Source, part.Off, part.Len())
+	in, err := r.in.open(ctx, r, part)
 	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if err := r.describe(in); err != nil {
-		return err
+		return nil, err
 	}
 	if !c.hold.mine() {
-		return fault.Wrap(fault.Transient, "copy", r.f.Source, errLeaseLost)
+		return nil, fault.Wrap(fault.Transient, "copy", r.f.Source, errLeaseLost)
 	}
 	r.atSource = false
 	out, err := c.ends.dst.Create(ctx, r.path, r.creating(part, update))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, r.local = out.(endpoints.FileWriter)
-	if err := r.carry(ctx, in, out, part, stop); err != nil {
-		return errors.Join(err, abort(out))
+	if err := r.carry(ctx, in, out, part); err != nil {
+		return nil, errors.Join(err, abort(out))
 	}
-	return out.Commit()
+	r.in.passed(part)
+	return out, nil
 }
 
 // carry moves the bytes of a part in the way that suits it.
-func (r *relay) carry(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range, stop func()) error {
+func (r *relay) carry(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range) error {
 	if part.Len() <= relaySmall {
-		return r.whole(ctx, in, out, part.Len())
+		return r.whole(ctx, in, out, part)
 	}
 	if from, ok := in.(endpoints.FileReader); ok {
 		if to, ok := out.(endpoints.FileWriter); ok {
@@ -211,7 +286,10 @@ func (r *relay) carry(ctx context.Context, in io.Reader, out io.Writer, part end
 			return r.direct(ctx, f, to, part)
 		}
 	}
-	return r.stream(ctx, in, out, part.Len(), stop)
+	if r.hash == nil {
+		return r.plain(ctx, in, out, part)
+	}
+	return r.stream(ctx, in, out, part)
 }
 
 // read fills b from the source.
@@ -234,7 +312,10 @@ func (r *relay) short() error {
 // atEnd reads the end of what was asked for, and not only up to it: a server may
 // say only then that something was wrong, and its session is good for another
 // file only when it was heard.
-func (r *relay) atEnd(in io.Reader) error {
+func (r *relay) atEnd(in io.Reader, part endpoints.Range) error {
+	if part.End < r.in.end {
+		return nil // the next part goes on from here
+	}
 	switch n, err := io.ReadFull(in, r.last[:]); {
 	case n > 0:
 		return fault.New(fault.Integrity, "read", r.f.Source, "the source gives more than was asked for")

@@ -89,6 +89,22 @@ func (l *large) pop() (part endpoints.Range, ok bool) {
 	return part, true
 }
 
+// run is where what follows a part in one piece ends, as far as it falls to the
+// same sender. The caller holds mu.
+func (l *large) run(part endpoints.Range) int64 {
+	end := part.End
+	if !l.whole {
+		return end
+	}
+	for _, next := range l.rest {
+		if next.Off != end {
+			break
+		}
+		end = next.End
+	}
+	return end
+}
+
 // popUpTo is pop of so many bytes, or somewhat more where little would be left.
 // The caller holds mu.
 func (l *large) popUpTo(most int64) (part endpoints.Range, ok bool) {

@@ -471,7 +471,7 @@ func (w *walk) cut(ctx context.Context) error {
 	w.f.Pages, w.f.Files, w.f.Weight = nil, 0, 0
 	w.cuts++
 	w.f.Segment++
-	c := &cutter{blobs: w.d.Blobs, task: w.in.Task, run: w.run, policy: w.in.Policy, probe: w.in.Probe, ends: w.ends, ranges: w.in.Ranges}
+	c := &cutter{blobs: w.d.Blobs, task: w.in.Task, run: w.run, policy: w.in.Policy, probe: w.in.Probe, ends: w.ends, ranges: w.in.Ranges, unordered: w.in.Request.Verify != transfer.VerifyChecksum}
 	chunks, err := c.cut(ctx, fmt.Sprintf("%04d", w.f.Segment), files[:n])
 	w.res.Chunks = append(w.res.Chunks, chunks...)
 	return err
@@ -486,6 +486,8 @@ type cutter struct {
 	probe  ProbeResult
 	ends   *pair
 	ranges bool // whoever asks can deal with files in ranges
+
+	unordered bool // no digest is computed of what passes
 }
 
 // cut sorts files by size, cuts them, and stores each chunk's sheet. The
@@ -493,6 +495,7 @@ type cutter struct {
 func (c *cutter) cut(ctx context.Context, segment string, files []transfer.File) ([]transfer.Chunk, error) {
 	transfer.Sort(files)
 	at := c.probe.Setting()
+	at.Unordered = c.unordered
 	var chunks []transfer.Chunk
 	for i, piece := range transfer.Cut(files, transfer.CutOptions{Ranges: c.inRanges(), RangeSize: c.policy.RangeSize, Sessions: at.Sessions, Pace: at.Pace()}) {
 		id := fmt.Sprintf("%s-%04d", segment, i+1)

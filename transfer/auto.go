@@ -47,6 +47,8 @@ const relayTurns = 4
 type Setting struct {
 	StreamDest bool // the destination takes bytes only in order: concurrency is all there is to tune
 	Relay      bool // the bytes go through a worker
+	Multiplex  bool // at both ends one more file costs a request, and no session or process
+	Unordered  bool // parts of a relayed file may go in any order: no digest is computed of what passes
 	Sessions   int  // most pairs of sessions that the two ends allow the task; 0 is DefaultSessions
 
 	// RTT is the round-trip time to the farther of the two ends, as the
@@ -152,6 +154,10 @@ func (at Setting) Start(mean int64) (n int, known bool) {
 	} else if at.StreamDest {
 		n = at.Most()
 	}
+	if at.Relay && at.Multiplex {
+		// What a store takes for a request is seldom the line's, nor a CPU's.
+		n = at.Most()
+	}
 	return clamp(n, 1, at.Most()), false
 }
 
@@ -163,6 +169,8 @@ func (at Setting) why(mean int64, n int) string {
 		return fmt.Sprintf("%d sessions in all, which gave %s files/s and %s here", n, formatFew(k.Files), FormatRate(k.Rate))
 	case at.StreamDest:
 		return "the destination is stream mode, so only concurrency helps"
+	case at.Relay && at.Multiplex:
+		return "requests side by side, which cost no sessions"
 	case n > firstSessions:
 		return "as many sessions as hide the latency"
 	}

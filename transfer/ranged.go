@@ -96,10 +96,10 @@ const (
 )
 
 // divisible is among how many senders files can be divided: whole ones, and
-// between two servers parts of large ones. (A relay computes the digest of what
-// passes, in order, and so has one sender for each file.)
+// parts of large ones. (A relay that computes the digest of what passes does so
+// in order, and has one sender for each file.)
 func (at Setting) divisible(s Stats) int64 {
-	if s.Min < partsFrom || at.StreamDest || at.Relay {
+	if s.Min < partsFrom || at.StreamDest || at.Relay && !at.Unordered {
 		return s.Files
 	}
 	return s.Bytes / minPart
