@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/gridferry/gridferry/integration/s3"
 	"github.com/gridferry/gridferry/transfer"
@@ -139,7 +140,8 @@ func TestKilledOnTheWayThere(t *testing.T) {
 	}
 }
 
-// The same on the way back.
+// The same on the way back. The store has a checksum of the object, or else it is
+// read again a minute later, when everything that was under way is looked at anew.
 func TestKilledOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -149,7 +151,9 @@ func TestKilledOnTheWayBack(t *testing.T) {
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	_, err = s.store.Client().PutObject(t.Context(), &sdk.PutObjectInput{Bucket: &s.store.Bucket, Key: aws.String("large"), Body: f})
+	_, err = s.store.Client().PutObject(t.Context(), &sdk.PutObjectInput{
+		Bucket: &s.store.Bucket, Key: aws.String("large"), Body: f, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
+	})
 	must(t, err)
 	s.killWorker("s3://"+s.store.Bucket+"/large", s.here(back), s.meter.Reads)
 	equal(t, path, back)
