@@ -100,7 +100,7 @@ func TestReaderGivesMemoryBack(t *testing.T) {
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); d.ahead.Load() != 0; {
+	for deadline := time.Now().Add(time.Minute); d.ahead.Load() != 0; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d stretches are held", d.ahead.Load())
 		}
