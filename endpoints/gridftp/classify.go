@@ -141,7 +141,7 @@ func kindOf(r *wire.ReplyError, a access) (k fault.Kind, sure bool) {
 		return fault.Unsupported, true
 	case r.Temporary(): // 450 and 451 without a word of why
 		return fault.Transient, r.Reply.Code != 450
-	case r.Reply.Code == 550 || r.Reply.Code == 553: // RFC 959, 4.2.2: "no access", "name not allowed"
+	case r.Reply.Code == 550 || r.Reply.Code == 553, r.Failed(): // RFC 959, 4.2.2: "no access", "name not allowed"
 		return fault.Permission, false
 	}
 	return fault.Internal, true

@@ -53,6 +53,8 @@ func TestClassify(t *testing.T) {
 		{refusal(425, "Can't open data connection."), fault.Transient, fault.Transient, false},
 		{refusal(502, "Command not implemented."), fault.Unsupported, fault.Unsupported, false},
 		{refusal(550, "Failed to open file."), fault.Permission, fault.Permission, true},
+		{refusal(500, "Command failed. : callback failed."), fault.Permission, fault.Permission, true},
+		{refusal(500, "Invalid command."), fault.Unsupported, fault.Unsupported, false},
 		{refusal(553, "Could not create file."), fault.Permission, fault.Permission, true},
 
 		{&gsi.TrustError{Reason: gsi.ReasonExpired, Subject: "/CN=x", Detail: "ended"}, fault.Credential, fault.Credential, false},

@@ -164,14 +164,15 @@ func TestReplyError(t *testing.T) {
 		{"globus not dir", globus(550, "NOT_A_DIRECTORY", "20", "Not a directory"), "NotDirectory", ""},
 		{"a name in a structured error decides nothing", globus(550, "PATH_NOT_FOUND", "2", "file exists: no"), "NotFound", ""},
 		{"old globus", plain(500, "Command failed. : globus_l_gfs_file_open failed.", "500-globus_xio: Unable to open file /x", "500-globus_xio: A system call failed: No such file or directory", "End."),
-			"NotFound", "MLST /x: server said 500 Command failed. : globus_l_gfs_file_open failed.; globus_xio: Unable to open file /x; globus_xio: A system call failed: No such file or directory"},
+			"NotFound Failed", "MLST /x: server said 500 Command failed. : globus_l_gfs_file_open failed.; globus_xio: Unable to open file /x; globus_xio: A system call failed: No such file or directory"},
 		{"proftpd", plain(550, "/x: No such file or directory"), "NotFound", "MLST /x: server said 550 /x: No such file or directory"},
 		{"vsftpd", plain(553, "Could not create file."), "", ""},
 		{"vsftpd denied", plain(550, "Permission denied."), "Permission", ""},
 		{"login", plain(530, "530-Login incorrect. : globus_gss_assist: Gridmap lookup failure", "End."), "Login", ""},
 		{"unknown command", plain(500, "Invalid command."), "Unsupported", ""},
 		{"data channel", plain(425, "Can not open data connection."), "DataChannel Temporary", ""},
-		{"data channel whose peer was killed", plain(500, "Command failed. : callback failed.\nan end-of-file was reached\nglobus_xio: An end of file occurred"), "DataChannel", ""},
+		{"data channel whose peer was killed", plain(500, "Command failed. : callback failed.\nan end-of-file was reached\nglobus_xio: An end of file occurred"), "Failed DataChannel", ""},
+		{"globus without a reason", plain(500, "Command failed. : callback failed."), "Failed", ""},
 		{"too many", plain(421, "Too many connections (20); try again later"), "Busy Temporary", ""},
 		{"terminal escapes", plain(550, "\x1b[2Jgone"), "", `MLST /x: server said 550 \x1b[2Jgone`},
 	} {
@@ -179,7 +180,7 @@ func TestReplyError(t *testing.T) {
 			e := NewReplyError("MLST /x", test.reply)
 			var is []string
 			v := reflect.ValueOf(e)
-			for _, name := range []string{"NotFound", "Exists", "Permission", "NotDirectory", "IsDirectory", "NoSpace", "Login", "Unsupported", "DataChannel", "Busy", "Temporary"} {
+			for _, name := range []string{"NotFound", "Exists", "Permission", "NotDirectory", "IsDirectory", "NoSpace", "Login", "Unsupported", "Failed", "DataChannel", "Busy", "Temporary"} {
 				if v.MethodByName(name).Call(nil)[0].Bool() {
 					is = append(is, name)
 				}

@@ -154,13 +154,23 @@ func (e *ReplyError) Login() bool {
 }
 
 // Unsupported reports that the server does not know or do the command, or not
-// with these arguments (500 to 504, 536, 537 of RFC 2228).
+// with these arguments (500 to 504, 536, 537 of RFC 2228). A Globus server says
+// 500 also of a command that it knows, tried, and failed at.
 func (e *ReplyError) Unsupported() bool {
 	switch e.Reply.Code {
 	case 500, 501, 502, 503, 504, 536, 537:
-		return e.Category == "" && e.Errno == 0 && !e.NotFound() && !e.Exists() && !e.Permission() && !e.DataChannel()
+		return e.Category == "" && e.Errno == 0 && !e.Failed() && !e.NotFound() && !e.Exists() && !e.Permission() && !e.DataChannel()
 	}
 	return false
+}
+
+// commandFailed is how a Globus server's 500 of a command that it knows begins.
+const commandFailed = "command failed"
+
+// Failed reports that the server tried and failed. Of why, others tell, where it
+// says so.
+func (e *ReplyError) Failed() bool {
+	return e.Reply.Code == 500 && e.says(commandFailed)
 }
 
 // DataChannel reports that the data connection could not be made or broke
