@@ -16,7 +16,7 @@ import (
 
 const mib = 1 << 20
 
-// What the abilities mean; docs/endpoints.md has a table of them by the same
+// What the abilities mean; the README has a table of them by the same
 // names.
 const (
 	noRanges   = "no ranges: a file that is interrupted begins again, and one session writes all of it"

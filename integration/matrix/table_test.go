@@ -13,16 +13,16 @@ import (
 	"github.com/gridferry/gridferry/workers"
 )
 
-var update = flag.Bool("update", false, "write the table of what kinds can do into docs/endpoints.md")
+var update = flag.Bool("update", false, "write the table of what kinds can do into README.md")
 
-// docs has the table between two lines.
+// readme has the table between two lines.
 const (
-	docs       = "../../docs/endpoints.md"
+	readme     = "../../README.md"
 	tableBegin = "<!-- what the drivers say of real servers: go test ./integration/matrix -run TestTable -update -->\n"
 	tableEnd   = "<!-- end -->\n"
 )
 
-// TestTable: the table in the documentation is what the drivers say of the
+// TestTable: the table in the README is what the drivers say of the
 // servers, as a worker opens them.
 func TestTable(t *testing.T) {
 	s := newSite(t)
@@ -41,17 +41,17 @@ func TestTable(t *testing.T) {
 		table.WriteString(row(k, opened))
 		must(t, opened.Close())
 	}
-	text, err := os.ReadFile(docs)
+	text, err := os.ReadFile(readme)
 	must(t, err)
 	head, rest, found := strings.Cut(string(text), tableBegin)
 	old, tail, ended := strings.Cut(rest, tableEnd)
 	switch {
 	case !found || !ended:
-		t.Fatalf("%s has no place for the table", docs)
+		t.Fatalf("%s has no place for the table", readme)
 	case *update:
-		must(t, os.WriteFile(docs, []byte(head+tableBegin+table.String()+tableEnd+tail), 0o644))
+		must(t, os.WriteFile(readme, []byte(head+tableBegin+table.String()+tableEnd+tail), 0o644))
 	case old != table.String():
-		t.Errorf("%s says otherwise; with -update the test writes it:\n%s", docs, &table)
+		t.Errorf("%s says otherwise; with -update the test writes it:\n%s", readme, &table)
 	}
 }
 
