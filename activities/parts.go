@@ -42,12 +42,12 @@ const (
 	firstPart = 4 << 20
 )
 
-// worth is how much a sender moves in partTime, in bytes, by what was seen.
-func (s *staff) worth() int64 {
+// worth is how much a sender moves in that time, in bytes, by what was seen.
+func (s *staff) worth(d time.Duration) int64 {
 	if s.pace <= 0 {
 		return firstPart
 	}
-	return max(leastPart, int64(s.pace*partTime.Seconds()))
+	return max(leastPart, int64(s.pace*d.Seconds()))
 }
 
 // went notes how long a sender took for so many bytes.
@@ -71,7 +71,7 @@ func (c *copier) inParts(i int) bool {
 	if _, begun := c.led.Partial[i]; begun {
 		from = 0
 	} else if c.staff.pace > 0 {
-		from = min(from, 2*c.staff.worth())
+		from = min(from, 2*c.staff.worth(partTime))
 	}
 	caps := c.ends.dst.Caps()
 	if c.files[i].Size < from || !takesRanges(caps) {

@@ -218,7 +218,7 @@ func (r *relay) next(l *large) (endpoints.Range, bool) {
 	if r.c.ends.dst.Caps().Parts.Most > 0 {
 		return l.pop()
 	}
-	return l.popUpTo(r.c.staff.worth())
+	return l.popUpTo(r.c.staff.worth(relayedTime))
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of

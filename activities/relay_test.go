@@ -133,61 +133,60 @@ func TestSourceIsReadThrough(t *testing.T) {
 	}
 }
 
-// One ledger at a time is asked for, and waited for only when it lags by more
-// than partTime, or by partsLeast parts.
+// One ledger at a time is asked for, and waited for only when what is in the
+// store lags by more than partTime, or by more parts than lagging.
 func TestLedgerPacesParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &copier{}
 		c.changed = sync.NewCond(&c.mu)
 		c.book.c, c.book.kicked = c, make(chan struct{}, 1)
 		var p pacer
-		passed := func() time.Duration {
+		land := func(want time.Duration, why string) {
+			t.Helper()
 			began := time.Now()
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			p.took(began)
 			p.keep(&c.book)
-			return time.Since(began)
-		}
-		for range partsLeast {
-			if waited := passed(); waited != 0 {
-				t.Errorf("a fast part waited %v", waited)
+			if waited := time.Since(began); waited != want {
+				t.Errorf("%s waited %v, want %v", why, waited, want)
 			}
+		}
+		// write is the store, which takes its time over whatever is asked for.
+		write := func(slow time.Duration) {
+			time.Sleep(slow)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.book.kept = c.book.asked
+			c.changed.Broadcast()
+		}
+		for range lagging {
+			land(0, "a fast part")
 			time.Sleep(partTime / 100)
 		}
 		if c.book.asked != 1 {
 			t.Errorf("%d ledgers were asked for at once", c.book.asked)
 		}
-		time.Sleep(partTime)
-		go func() {
-			time.Sleep(3 * partTime)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.book.kept = c.book.asked
-			c.changed.Broadcast()
-		}()
-		if waited := passed(); waited != 3*partTime {
-			t.Errorf("a part behind a ledger that lags waited %v", waited)
+		// The first ledger says less than may lack: the second is waited for, too.
+		go func() { write(partTime / 10); write(partTime / 10) }()
+		land(partTime/10, "a part too many")
+		if p.kept.landed != 1 {
+			t.Errorf("the ledger is taken to have %d parts", p.kept.landed)
 		}
-		if c.book.asked != 2 {
-			t.Errorf("%d ledgers were asked for when one was there", c.book.asked)
+		synctest.Wait()
+		time.Sleep(partTime / 10)
+		land(0, "a part behind a ledger that has caught up")
+		if p.kept.landed != lagging+1 {
+			t.Errorf("the ledger is taken to have %d parts", p.kept.landed)
 		}
-		c.mu.Lock()
-		c.book.kept = c.book.asked
-		c.mu.Unlock()
-		for range partsLeast {
-			if waited := passed(); waited != 0 {
-				t.Errorf("a part behind a ledger that has caught up waited %v", waited)
-			}
+		time.Sleep(2 * partTime)
+		go func() { write(3 * partTime); write(partTime) }()
+		land(4*partTime, "a part after a ledger that is old")
+		if lag := p.landed - p.kept.landed; lag != 0 {
+			t.Errorf("%d parts are not in the ledger that was waited for", lag)
 		}
-		go func() {
-			time.Sleep(partTime / 2)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.book.kept = c.book.asked
-			c.changed.Broadcast()
-		}()
-		if waited := passed(); waited != partTime/2 {
-			t.Errorf("more than %d parts beyond the ledger waited %v", partsLeast, waited)
-		}
+		c.book.over = true
+		time.Sleep(2 * partTime)
+		land(0, "a part of a copy that is over")
 	})
 }

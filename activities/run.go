@@ -58,33 +58,60 @@ func (u *run) close() {
 
 // pacer is how a relay goes on from part to part.
 type pacer struct {
-	last  time.Time // when a part landed
-	flush int64     // the ledger that was asked for ...
-	asked time.Time // ... then
-	since int       // parts that have landed after that
+	last   time.Time // when a part landed
+	landed int       // how many have
+
+	flush int64 // the ledger that was asked for ...
+	next  told  // ... and what it will say
+	kept  told  // what the one in the store says, as far as is known
 }
+
+// told is what a ledger says of a relay: so many parts had landed, then.
+type told struct {
+	landed int
+	at     time.Time
+}
+
+// lagging is by how many parts the ledger may lag, and a relay is at a part for
+// half of partTime at most: with the parts that are moving and landing, as much
+// is risked at a kill as elsewhere.
+const (
+	lagging     = 2
+	relayedTime = partTime / 2
+)
 
 // took is how long the line was at a part that began to move at some time, and
 // has landed now. It may have waited for the one before to land.
 func (p *pacer) took(began time.Time) time.Duration {
 	now := time.Now()
+	if p.landed == 0 {
+		p.kept.at, p.next.at = began, began
+	}
 	if began.Before(p.last) {
 		began = p.last
 	}
 	p.last = now
+	p.landed++
 	return now.Sub(began)
 }
 
 // keep has the ledger written as often as it goes beside the parts, and waits
-// for it when it lags by more than partTime or partsLeast of them: as much is
-// risked at a kill, on a fast line and on a slow one. On a busy disk a ledger may
-// take longer than a part does. The caller holds the copier's lock.
+// for it when it lags: on a busy disk it may take longer than a part does. The
+// caller holds the copier's lock.
 func (p *pacer) keep(book *bookkeeper) {
-	p.since++
-	if p.flush > book.kept && (time.Since(p.asked) >= partTime || p.since >= partsLeast) {
+	for p.ask(book); p.lags() && !book.over; p.ask(book) {
 		book.wait(p.flush)
 	}
+}
+
+func (p *pacer) lags() bool {
+	return p.landed-p.kept.landed > lagging || time.Since(p.kept.at) > partTime
+}
+
+// ask asks for the next ledger if there is none to be waited for.
+func (p *pacer) ask(book *bookkeeper) {
 	if p.flush <= book.kept {
-		p.flush, p.asked, p.since = book.ask(), time.Now(), 0
+		p.kept, p.next = p.next, told{p.landed, time.Now()}
+		p.flush = book.ask()
 	}
 }

@@ -96,7 +96,7 @@ func (r *sendRun) next() (endpoints.Send, bool) {
 		c.mu.Lock()
 		if fl := r.taken[r.large]; fl != nil && fl.large != nil && !c.stop {
 			f := c.files[r.large]
-			if part, ok := fl.large.popUpTo(c.staff.worth()); ok {
+			if part, ok := fl.large.popUpTo(c.staff.worth(partTime)); ok {
 				fl.out++
 				r.out(part.Len())
 				c.mu.Unlock()
@@ -133,7 +133,7 @@ func (r *sendRun) due() int64 {
 	defer r.c.mu.Unlock()
 	n := r.owed
 	if fl := r.taken[r.large]; fl != nil && fl.large != nil && len(fl.large.rest) > 0 {
-		n += min(fl.large.rest[0].Len(), r.c.staff.worth())
+		n += min(fl.large.rest[0].Len(), r.c.staff.worth(partTime))
 	}
 	n = max(0, n)
 	r.owed -= n
