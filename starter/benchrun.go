@@ -133,10 +133,12 @@ func (m *contest) round(ctx context.Context, round int) error {
 		sample := bench.Sample{Contender: c.Name, Round: max(0, round), Warmup: round < 0}
 		fastest, limit := m.limit(c, sample.Warmup)
 		// A little more, so that who is stopped has surely been too slow.
-		if err := m.once(ctx, c, &sample, limit+limit/20); err != nil {
+		err := m.once(ctx, c, &sample, limit+limit/20)
+		late := errors.Is(err, errLate)
+		if err != nil && !late {
 			return err
 		}
-		if fastest != "" && sample.Seconds >= limit.Seconds() {
+		if fastest != "" && (late || sample.Seconds >= limit.Seconds()) {
 			line.clear()
 			m.drop(bench.Dropped{Contender: c.Name, Round: round, Fastest: fastest, Share: 1 / m.patience, Stopped: true})
 			continue
@@ -207,7 +209,7 @@ func roundName(round, rounds int) string {
 }
 
 // once lets a contender copy a class once, and looks at what has arrived. Its
-// failure is in the sample; an error ends the benchmark.
+// failure is in the sample; an error ends the benchmark, but for errLate.
 func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sample, limit time.Duration) error {
 	dirs := []string{outName}
 	if m.class.Single() || c.Prepared(m.job(m.class, 0, m.verify)) {
@@ -237,8 +239,15 @@ func (m *contest) once(ctx context.Context, c bench.Contender, sample *bench.Sam
 	if err := m.clear(ctx, failed != nil); err != nil {
 		return fmt.Errorf("remove what %s has copied: %w", c.Name, err)
 	}
+	if errors.Is(failed, errLate) {
+		return errLate
+	}
 	return nil
 }
+
+// errLate is of a contender that was stopped for taking too long. Its sample
+// says so, too.
+var errLate = errors.New("it had not ended")
 
 const (
 	// lateLimit is how long servers may go on with what a program asked for
@@ -299,7 +308,7 @@ func (m *contest) timed(ctx context.Context, c bench.Contender, sample *bench.Sa
 		sample.Server = seconds(after.servers - before.servers)
 	}
 	if failed != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("it had not ended after %s", transfer.FormatDuration(limit))
+		return fmt.Errorf("%w after %s", errLate, transfer.FormatDuration(limit))
 	}
 	return failed
 }
