@@ -17,6 +17,30 @@ type Dropped struct {
 	Stopped   bool    `json:"stopped,omitempty"`
 }
 
+// kind is with whom a contender competes for rounds. What an expert gets out of
+// GridFTP is worth knowing also where something else is faster, and the other
+// way round.
+type kind int
+
+const (
+	own        kind = iota // gridferry and its variants
+	clients                // of GridFTP
+	others                 // whatever else copies files
+	yardsticks             // what nobody would use
+)
+
+func (c Contender) kind() kind {
+	switch {
+	case c.Own():
+		return own
+	case c.Null:
+		return yardsticks
+	case c.Program == urlCopy || c.Program == shell: // which pipes one into another
+		return clients
+	}
+	return others
+}
+
 // String is who, when and why.
 func (d Dropped) String() string {
 	if d.Stopped {
@@ -33,9 +57,8 @@ func shares() []float64 { return []float64{0.7, 0.8, 0.9} }
 
 // Shortlist says who need not run in the rounds after this one, which is the
 // last of the samples: successive halving over the grid, so that the time goes
-// to those that may be the best. Peers are measured by the peer with the
-// fastest median so far, yardsticks by the fastest yardstick; gridferry and its
-// variants stay. Whoever goes has been slower each time than the fastest ever
+// to those that may be the best. Each is measured by the one of its kind with
+// the fastest median so far; gridferry and its variants stay. Whoever goes has been slower each time than the fastest ever
 // was, so that leaving it out of the choice of the best does not flatter
 // gridferry; on a busy machine few go.
 func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
@@ -43,11 +66,11 @@ func Shortlist(contenders []Contender, samples []Sample, round int) []Dropped {
 		return nil
 	}
 	var dropped []Dropped
-	for _, yardsticks := range []bool{false, true} {
+	for _, k := range []kind{clients, others, yardsticks} {
 		runs := make(map[string][]float64)
 		var names []string
 		for _, c := range contenders {
-			if c.Own() || c.Null != yardsticks {
+			if c.kind() != k {
 				continue
 			}
 			if seconds, still := runsUntil(samples, c.Name, round); still {
@@ -94,7 +117,7 @@ func measured(seconds []float64, round int) float64 { return Median(seconds[len(
 // runs so far; empty when there was none.
 func FastestSoFar(contenders []Contender, samples []Sample, of Contender) (name string, seconds float64) {
 	for _, c := range contenders {
-		if c.Own() || c.Null != of.Null || c.Name == of.Name {
+		if c.kind() != of.kind() || c.Name == of.Name {
 			continue
 		}
 		for _, s := range samples {

@@ -229,15 +229,15 @@ func TestFarAway(t *testing.T) {
 func TestPatience(t *testing.T) {
 	s := newSite(t, "", nil, false)
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "scp"), []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(bin, "sftp"), []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s.env = append(s.env, fmt.Sprintf("PATH=%s:%s", bin, os.Getenv("PATH")))
-	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "scp,guc", "--json"))
-	if d := r.Results[0].Dropped; len(d) != 1 || d[0].Contender != "scp" || d[0].Fastest != "guc" || !d[0].Stopped {
+	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "scp,sftp", "--json"))
+	if d := r.Results[0].Dropped; len(d) != 1 || d[0].Contender != "sftp" || d[0].Fastest != "scp" || !d[0].Stopped {
 		t.Errorf("dropped: %+v", d)
 	}
-	sane(t, r.Results[0], []string{"gridferry", "guc"})
+	sane(t, r.Results[0], []string{"gridferry", "scp"})
 }
 
 // A peer that fails is named with its words, and the rest goes on.
