@@ -495,7 +495,7 @@ type cutter struct {
 func (c *cutter) cut(ctx context.Context, segment string, files []transfer.File) ([]transfer.Chunk, error) {
 	transfer.Sort(files)
 	at := c.probe.Setting()
-	at.Unordered = c.unordered
+	at.Unordered = c.unordered && !c.probe.atHome()
 	var chunks []transfer.Chunk
 	for i, piece := range transfer.Cut(files, transfer.CutOptions{Ranges: c.inRanges(), RangeSize: c.policy.RangeSize, Sessions: at.Sessions, Pace: at.Pace()}) {
 		id := fmt.Sprintf("%s-%04d", segment, i+1)
