@@ -228,16 +228,21 @@ func TestFarAway(t *testing.T) {
 // A peer that is slow beyond patience is named, and no time is spent on it.
 func TestPatience(t *testing.T) {
 	s := newSite(t, "", nil, false)
+	real, err := exec.LookPath("globus-url-copy")
+	if err != nil {
+		t.Fatal(err)
+	}
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "sftp"), []byte("#!/bin/sh\nsleep 1000\n"), 0o700); err != nil {
+	slow := "#!/bin/sh\ncase \" $* \" in *' -p 4 '*) exec sleep 1000;; esac\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "globus-url-copy"), []byte(slow), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s.env = append(s.env, fmt.Sprintf("PATH=%s:%s", bin, os.Getenv("PATH")))
-	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "scp,sftp", "--json"))
-	if d := r.Results[0].Dropped; len(d) != 1 || d[0].Contender != "sftp" || d[0].Fastest != "scp" || !d[0].Stopped {
+	r := decode(t, s.compare(t, thirdParty, "--class", "2x1KiB", "--rounds", "2", "--patience", "2", "--peers", "guc,guc-p4", "--json"))
+	if d := r.Results[0].Dropped; len(d) != 1 || d[0].Contender != "guc-p4" || d[0].Fastest != "guc" || !d[0].Stopped {
 		t.Errorf("dropped: %+v", d)
 	}
-	sane(t, r.Results[0], []string{"gridferry", "scp"})
+	sane(t, r.Results[0], []string{"gridferry", "guc"})
 }
 
 // A peer that fails is named with its words, and the rest goes on.
