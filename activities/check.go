@@ -14,8 +14,8 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// checkName is how the directories of checks begin.
-const checkName = "gridferry-check-"
+// CheckName is how the names of directories of checks begin.
+const CheckName = "gridferry-check-"
 
 // CheckInput asks what an endpoint can do. Names may be packed
 // (transfer.PackName).
@@ -25,7 +25,7 @@ type CheckInput struct {
 	Owner    string                `json:"owner,omitempty"`
 	Cred     string                `json:"credential,omitempty"`
 	Request  transfer.CheckRequest `json:"request"`
-	Name     string                `json:"name"` // of the directory that is made where something is written: gridferry-check-..., and nobody else's
+	Name     string                `json:"name"` // of the directory that is made where something is written: CheckName and more, and nobody else's
 }
 
 // CheckResult is what was found.
@@ -69,8 +69,8 @@ func (d *Data) check(ctx context.Context, in CheckInput, tell func(string)) (Che
 		return CheckResult{}, err
 	}
 	// What has this name is removed, so it must not be that of anything else.
-	if !strings.HasPrefix(in.Name, checkName) || strings.Contains(in.Name, "/") {
-		return CheckResult{}, fault.New(fault.Invalid, "check", "name", "it does not begin with "+checkName)
+	if !strings.HasPrefix(in.Name, CheckName) || strings.Contains(in.Name, "/") {
+		return CheckResult{}, fault.New(fault.Invalid, "check", "name", "it does not begin with "+CheckName)
 	}
 	rec, err := d.Endpoints.Resolve(ctx, in.Endpoint)
 	if err != nil {

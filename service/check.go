@@ -36,7 +36,7 @@ func (s *Service) Check(ctx context.Context, at transfer.Place, req transfer.Che
 	req.Write = transfer.PackName(req.Write)
 	id := uuid.NewString()
 	in := workflows.OperationInput{Check: &activities.CheckInput{
-		Endpoint: loc.Endpoint, Path: transfer.PackName(loc.Path), Owner: at.Owner, Cred: at.Credential, Request: req, Name: "gridferry-check-" + id,
+		Endpoint: loc.Endpoint, Path: transfer.PackName(loc.Path), Owner: at.Owner, Cred: at.Credential, Request: req, Name: activities.CheckName + id,
 	}}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: "operation-" + id, TaskQueue: s.queue, WorkflowExecutionTimeout: operationTime, StaticSummary: op + " " + at.Location,
