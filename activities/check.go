@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -14,9 +13,6 @@ import (
 	"github.com/gridferry/gridferry/transfer"
 )
 
-// CheckName is how the names of directories of checks begin.
-const CheckName = "gridferry-check-"
-
 // CheckInput asks what an endpoint can do. Names may be packed
 // (transfer.PackName).
 type CheckInput struct {
@@ -25,7 +21,7 @@ type CheckInput struct {
 	Owner    string                `json:"owner,omitempty"`
 	Cred     string                `json:"credential,omitempty"`
 	Request  transfer.CheckRequest `json:"request"`
-	Name     string                `json:"name"` // of the directory that is made where something is written: CheckName and more, and nobody else's
+	Name     string                `json:"name"` // of the directory that is made where something is written: NewCheckName's
 }
 
 // CheckResult is what was found.
@@ -116,6 +112,7 @@ func (d *Data) check(ctx context.Context, in CheckInput, tell func(string)) (Che
 	if most := rec.Limits.Sessions; most > 0 {
 		o.Sessions = min(most, check.DefaultSessions)
 	}
+	o.Over = func(name string) bool { return isOver(name, time.Now()) }
 	if activity.IsActivity(ctx) {
 		attempt := activity.GetInfo(ctx).Attempt
 		for n := int32(1); n < attempt; n++ {
@@ -135,15 +132,6 @@ func (d *Data) check(ctx context.Context, in CheckInput, tell func(string)) (Che
 	c := check.Run(ctx, at.Storage, o)
 	c.Location = strings.ToValidUTF8(loc.At(o.Path).String(), "?")
 	return CheckResult{Checkup: c}, nil
-}
-
-// ofAttempt is what the nth attempt calls its directory: the worker of the one
-// before may not be dead, and must not find its own again.
-func ofAttempt(name string, n int32) string {
-	if n <= 1 {
-		return name
-	}
-	return fmt.Sprintf("%s-%d", name, n)
 }
 
 // folder is where a check looks when nobody said where: the default directory,

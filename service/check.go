@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,7 +35,7 @@ func (s *Service) Check(ctx context.Context, at transfer.Place, req transfer.Che
 	req.Write = transfer.PackName(req.Write)
 	id := uuid.NewString()
 	in := workflows.OperationInput{Check: &activities.CheckInput{
-		Endpoint: loc.Endpoint, Path: transfer.PackName(loc.Path), Owner: at.Owner, Cred: at.Credential, Request: req, Name: activities.CheckName + id,
+		Endpoint: loc.Endpoint, Path: transfer.PackName(loc.Path), Owner: at.Owner, Cred: at.Credential, Request: req, Name: activities.NewCheckName(time.Now(), id),
 	}}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: "operation-" + id, TaskQueue: s.queue, WorkflowExecutionTimeout: operationTime, StaticSummary: op + " " + at.Location,
@@ -58,7 +57,7 @@ func (s *Service) Check(ctx context.Context, at transfer.Place, req transfer.Che
 		select {
 		case err := <-ended:
 			if err != nil {
-				return transfer.Checkup{}, unnamed(translate(err, op, loc.Endpoint))
+				return transfer.Checkup{}, translate(err, op, loc.Endpoint)
 			}
 			if out.Check == nil {
 				return transfer.Checkup{}, fault.New(fault.Internal, op, loc.Endpoint, "the worker is of a release that checks no endpoints")
@@ -80,16 +79,6 @@ func (s *Service) Check(ctx context.Context, at transfer.Place, req transfer.Che
 			defer time.AfterFunc(checkEnd, leave).Stop()
 		}
 	}
-}
-
-// unnamed leaves out the path of an error that has it in its text as well.
-func unnamed(err error) error {
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Op == "" && f.Err != nil && strings.Contains(f.Err.Error(), f.Path) {
-		named := *f
-		named.Path = ""
-		return &named
-	}
-	return err
 }
 
 // abandon asks for a workflow to be cancelled. If this does not arrive, time

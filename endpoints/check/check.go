@@ -46,6 +46,10 @@ type Options struct {
 	// Stale are names of directories in Write that an earlier attempt at the
 	// same check may have left. They are removed first.
 	Stale []string
+	// Over says of a name in Write that it is that of a directory of another
+	// check, which cannot be under way any more. Those are removed, too; nil
+	// looks for none.
+	Over func(name string) bool
 
 	Login    time.Duration // how long it took to open the storage; 0 is not known
 	Sessions int           // most files at once; 0 is DefaultSessions
@@ -89,6 +93,9 @@ func Run(ctx context.Context, s endpoints.Storage, o Options) transfer.Checkup {
 // all looks at everything, in an order in which what fails early is what the
 // rest would fail by.
 func (v *visit) all() {
+	v.login()
+	// Before anything is chosen to be read, for it could be in there.
+	v.sweep()
 	if v.reach(); v.out.Fault != nil {
 		return
 	}

@@ -286,6 +286,59 @@ func TestRemovalFails(t *testing.T) {
 	}
 }
 
+// What checks left that died is removed, and nothing else; and nothing of it is
+// taken for what was there.
+func TestLeftByOthers(t *testing.T) {
+	disk := memory.NewDisk(memory.Options{})
+	s := disk.Open()
+	over := func(name string) bool { return strings.HasPrefix(name, "over-") }
+	kept := []string{"/there", "/younger", "/younger/file"}
+	for _, dir := range []string{"/over-1", "/over-1/names", "/over-2", "/younger"} {
+		if err := s.Mkdir(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, s, "/over-1/speed-1-0-0", strings.Repeat("x", 3<<20))
+	put(t, s, "/over-1/names/-rf", "x")
+	put(t, s, "/younger/file", "x")
+	c := check.Run(t.Context(), s, withFile(t, disk, brief(check.Options{Write: "/", Over: over})))
+	sound(t, c)
+	if f := finding(t, c, "left by other checks"); f.Seen != "2 removed: /over-1, /over-2" {
+		t.Errorf("%+v", f)
+	}
+	if left := names(t, s, "/"); !slices.Equal(left, kept) {
+		t.Errorf("left: %q", left)
+	}
+
+	put(t, s, "/over-file", "somebody's")
+	c = check.Run(t.Context(), s, brief(check.Options{Write: "/", Over: over}))
+	sound(t, c)
+	if f := finding(t, c, "left by other checks"); f.Seen != "nothing" {
+		t.Errorf("%+v", f)
+	}
+	if left := names(t, s, "/"); !slices.Equal(left, append([]string{"/over-file"}, kept...)) {
+		t.Errorf("left: %q", left)
+	}
+
+	// What cannot be removed is named, and the check goes on.
+	if err := s.Mkdir(t.Context(), "/over-3"); err != nil {
+		t.Fatal(err)
+	}
+	disk.Faults().Fail(memory.Remove, "/over-3", 1, fault.New(fault.Permission, "remove", "/over-3", "550 not yours"))
+	c = check.Run(t.Context(), s, brief(check.Options{Write: "/", Over: over}))
+	if f := finding(t, c, "left by other checks"); f.Outcome != transfer.NotTried || f.Means != "/over-3 is left: remove it by hand" {
+		t.Errorf("%+v", f)
+	}
+	if c.Fault != nil || c.Count(transfer.Broken) != 0 || c.Count(transfer.Works) < 20 {
+		t.Errorf("%+v", c)
+	}
+	// Without writing nothing is looked for.
+	c = check.Run(t.Context(), s, brief(check.Options{Over: over}))
+	if left := names(t, s, "/"); !slices.Contains(left, "/over-3") || slices.ContainsFunc(c.Findings, func(f transfer.Finding) bool { return f.Name == "left by other checks" }) {
+		t.Errorf("left: %q", left)
+	}
+}
+
 // withFile has something there that can be read.
 func withFile(t *testing.T, disk *memory.Disk, o check.Options) check.Options {
 	put(t, disk.Open(), "/there", strings.Repeat("x", 1<<20))

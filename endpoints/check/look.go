@@ -31,8 +31,8 @@ type thing struct {
 	entry endpoints.Entry // as it was listed
 }
 
-// reach looks at what was given, which needs a login that works.
-func (v *visit) reach() {
+// login tells of the login, which has been.
+func (v *visit) login() {
 	v.look("login", "", func(context.Context) answer {
 		seen := "done"
 		if v.o.Login > 0 {
@@ -53,6 +53,10 @@ func (v *visit) reach() {
 		a.took = v.o.Login
 		return a
 	})
+}
+
+// reach looks at what was given.
+func (v *visit) reach() {
 	v.look("folder", "nothing below it can be moved", func(ctx context.Context) answer {
 		e, err := v.Stat(ctx, v.o.Path)
 		switch {
