@@ -238,6 +238,13 @@ type Checksummer interface {
 	Checksum(ctx context.Context, path, alg string, offset, length int64, alive func()) (string, error)
 }
 
+// SelfDescriber is a storage whose server lists what it can do.
+type SelfDescriber interface {
+	// Says are the lines of that list as they came when the storage was opened:
+	// any bytes. Who shows them bounds them.
+	Says() []string
+}
+
 // TimeSetter sets modification times.
 type TimeSetter interface {
 	SetModTime(ctx context.Context, path string, t time.Time) error

@@ -164,6 +164,13 @@ func (s *session) printCheckup(c transfer.Checkup) error {
 		fmt.Fprintf(s.Stdout, ", %s", sentence(c.Server))
 	}
 	fmt.Fprint(s.Stdout, "\n\n")
+	if len(c.Says) > 0 {
+		fmt.Fprint(s.Stdout, "The server says of itself:\n")
+		for _, line := range c.Says {
+			fmt.Fprintf(s.Stdout, "  %s\n", sentence(line))
+		}
+		fmt.Fprintln(s.Stdout)
+	}
 	rows := [][]string{{"LOOKED AT", "OUTCOME", "SEEN"}}
 	for _, f := range c.Findings {
 		rows = append(rows, []string{f.Name, strings.ToUpper(string(f.Outcome)), sentence(f.Seen)})

@@ -72,6 +72,7 @@ type Checkup struct {
 	Location string    `json:"location"`         // endpoint and path that were looked at
 	Kind     string    `json:"kind"`             // its driver
 	Server   string    `json:"server,omitempty"` // in its own words
+	Says     []string  `json:"says,omitempty"`   // what it lists of its abilities, in its own words as well: printable lines, at most 100
 	RTT      Duration  `json:"rtt,omitempty"`    // 0 is unknown, or none
 	Findings []Finding `json:"findings"`
 

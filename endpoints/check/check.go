@@ -15,6 +15,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
@@ -34,6 +35,8 @@ const (
 	tidyTime = 45 * time.Second
 	// maxSeen bounds what is said of one look, in bytes: servers are verbose.
 	maxSeen = 400
+	// mostSaid bounds how many lines there are of what a server lists.
+	mostSaid = 100
 )
 
 // Options say what is looked at, and how far a check goes.
@@ -85,6 +88,9 @@ func Run(ctx context.Context, s endpoints.Storage, o Options) transfer.Checkup {
 	defer cancel()
 	v := &visit{Storage: s, caps: s.Caps(), o: o, ctx: ctx}
 	v.out = transfer.Checkup{Location: o.Path, Kind: v.caps.Kind, Server: clip(v.caps.Server), RTT: transfer.Duration(v.caps.RTT)}
+	if d, ok := s.(endpoints.SelfDescriber); ok {
+		v.out.Says = legible(d.Says())
+	}
 	v.all()
 	v.tidy()
 	return v.out
@@ -207,6 +213,31 @@ func clip(text string) string {
 		text = strings.ToValidUTF8(text[:maxSeen], "") + "..."
 	}
 	return text
+}
+
+// legible makes lines of a server such that are fit for a report, and leaves out
+// empty ones.
+func legible(lines []string) []string {
+	var fit []string
+	for _, line := range lines {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			switch {
+			case unicode.IsSpace(r):
+				return ' '
+			case !unicode.IsPrint(r):
+				return '?'
+			}
+			return r
+		}, clip(line)))
+		switch {
+		case line == "":
+		case len(fit) == mostSaid-1:
+			return append(fit, "...")
+		default:
+			fit = append(fit, line)
+		}
+	}
+	return fit
 }
 
 // in is a path in the new directory.

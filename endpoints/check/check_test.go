@@ -339,6 +339,29 @@ func TestLeftByOthers(t *testing.T) {
 	}
 }
 
+// talker is a storage whose server says a lot.
+type talker struct {
+	endpoints.Storage
+	says []string
+}
+
+func (t talker) Says() []string { return t.says }
+
+func TestSays(t *testing.T) {
+	s := talker{memory.NewDisk(memory.Options{}).Open(), []string{
+		" MFMT", "", " \t ", "\x1b[2Jcleared\r\n250 forged", "latin1-\xfc \u202ertl", strings.Repeat("long ", 1000),
+	}}
+	c := check.Run(t.Context(), s, brief(check.Options{}))
+	if want := []string{"MFMT", "?[2Jcleared 250 forged", "latin1-? ?rtl"}; len(c.Says) != 4 || !slices.Equal(c.Says[:3], want) || len(c.Says[3]) > 450 || !strings.HasSuffix(c.Says[3], "...") {
+		t.Errorf("%q", c.Says)
+	}
+	s.says = slices.Repeat([]string{"MFMT"}, 1000)
+	c = check.Run(t.Context(), s, brief(check.Options{}))
+	if len(c.Says) != 100 || c.Says[99] != "..." {
+		t.Errorf("%d lines: %q", len(c.Says), c.Says[len(c.Says)-1])
+	}
+}
+
 // withFile has something there that can be read.
 func withFile(t *testing.T, disk *memory.Disk, o check.Options) check.Options {
 	put(t, disk.Open(), "/there", strings.Repeat("x", 1<<20))

@@ -26,6 +26,7 @@ type Storage struct {
 	lent   *Lent  // see Identity
 	root   string // in front of every path; empty or "/a/b"
 	caps   endpoints.Caps
+	says   []string // see Says
 
 	exactTimes bool                   // in listings
 	carries    func(name string) bool // in commands, as it is
@@ -47,11 +48,16 @@ var (
 	_ endpoints.Expirer     = (*Storage)(nil)
 	_ endpoints.Watched     = (*Storage)(nil)
 
+	_ endpoints.SelfDescriber = (*Storage)(nil)
+
 	_ endpoints.Credentialed = (*Storage)(nil)
 )
 
 // Caps tells what the server can do.
 func (s *Storage) Caps() endpoints.Caps { return s.caps }
+
+// Says implements endpoints.SelfDescriber: the answer to FEAT.
+func (s *Storage) Says() []string { return s.says }
 
 // Expires implements endpoints.Expirer: plain FTP and ssh know no end.
 func (s *Storage) Expires() time.Time {
@@ -94,6 +100,7 @@ func (s *Storage) learn(c *wire.Client) {
 	s.exactTimes = f.Has("MLST")
 	s.carries = c.Carries
 	s.home = c.Home()
+	s.says = f.Reply().Middle()
 	var offered []string
 	for _, alg := range f.Checksums() {
 		offered = append(offered, strings.ToLower(alg))

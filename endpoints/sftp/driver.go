@@ -21,7 +21,9 @@ package sftp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,6 +148,9 @@ func (s *Storage) login(ctx context.Context) error {
 		Links: c.openSSH(), Multiplexed: true, RTT: c.rtt,
 	}
 	s.home = c.home
+	for _, name := range slices.Sorted(maps.Keys(c.extensions)) {
+		s.says = append(s.says, name+" "+c.extensions[name])
+	}
 	if c.extension(extStatVFS) {
 		if vfs, err := call(ctx, s, c, func() (*statVFS, error) { return c.sftp.StatVFS(s.real("/")) }, nil); err == nil {
 			s.caps.MaxName = int(min(vfs.Namemax, 1<<20))

@@ -30,8 +30,9 @@ type Storage struct {
 	domain      string
 	fingerprint string
 	caps        endpoints.Caps
-	home        string // of the login, as the server sees it
-	top         string // the root without symbolic links, where there is one
+	says        []string // see Says
+	home        string   // of the login, as the server sees it
+	top         string   // the root without symbolic links, where there is one
 
 	life context.Context
 	end  context.CancelCauseFunc
@@ -46,10 +47,14 @@ var (
 	_ endpoints.Linker        = (*Storage)(nil)
 	_ endpoints.SpaceReporter = (*Storage)(nil)
 	_ endpoints.Credentialed  = (*Storage)(nil)
+	_ endpoints.SelfDescriber = (*Storage)(nil)
 )
 
 // Caps implements endpoints.Storage.
 func (s *Storage) Caps() endpoints.Caps { return s.caps }
+
+// Says implements endpoints.SelfDescriber: the extensions.
+func (s *Storage) Says() []string { return s.says }
 
 // Fingerprint implements endpoints.Credentialed.
 func (s *Storage) Fingerprint() string { return s.fingerprint }

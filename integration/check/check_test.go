@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -178,6 +179,19 @@ func (s *site) sound(t *testing.T, e end) {
 		}
 	}
 
+	// Of the directories of checks only that of one that died goes.
+	const id = "-8c2b7c4e-53a1-4f0e-9d0a-6f3b1c2d4e5f"
+	dead := "gridferry-check-20260102T030405Z" + id
+	for _, name := range []string{dead, dead + "-notes", "gridferry-check" + id, "gridferry-check-" + time.Now().UTC().Format("20060102T150405Z") + id} {
+		for _, dir := range []string{name, name + "/names"} {
+			must(t, os.Mkdir(filepath.Join(data, dir), 0o777))
+			must(t, os.Chmod(filepath.Join(data, dir), 0o777))
+		}
+		must(t, os.WriteFile(filepath.Join(data, name, "names", "-rf"), []byte("-rf"), 0o644))
+	}
+	before = what(t, data)
+	maps.DeleteFunc(before, func(path, _ string) bool { return strings.HasPrefix(path+"/", filepath.Join(data, dead)+"/") })
+
 	stdout, stderr, code = s.check(t, "check#"+e.name, "--write", "/data", "--time", "2s", "--bytes", "64MiB", "--json")
 	t.Logf("%s%s", stdout, stderr)
 	var found transfer.Checkup
@@ -210,10 +224,11 @@ func (s *site) sound(t *testing.T, e end) {
 			t.Errorf("%s: %s, want %s", name, outcome[name], o)
 		}
 	}
-	for path, content := range what(t, data) {
-		if was, ok := before[path]; !ok || was != content {
-			t.Errorf("%s was not there before, or is not as it was", path)
-		}
+	if after := what(t, data); !maps.Equal(before, after) {
+		t.Errorf("there was %q, and is %q", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+	}
+	if says := map[string]string{"globus": "PASV AllowDelayed;", "sftp": "posix-rename@openssh.com 1"}[e.name]; says != "" && !slices.Contains(found.Says, says) {
+		t.Errorf("%q is not in what the server says: %q", says, found.Says)
 	}
 }
 

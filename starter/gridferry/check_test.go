@@ -20,7 +20,7 @@ func (f *fake) Check(ctx context.Context, at transfer.Place, req transfer.CheckR
 		return transfer.Checkup{}, &fault.Error{Kind: fault.Credential, Op: "log in to", Path: "lab#strange", Err: errors.New("530 Login incorrect"), Hint: "check the password file"}
 	}
 	tell("login")
-	c := transfer.Checkup{Location: loc.String(), Kind: "gridftp", Server: "220 dtn1\x1b GridFTP Server ready.", RTT: transfer.Duration(12 * time.Millisecond), Findings: []transfer.Finding{
+	c := transfer.Checkup{Location: loc.String(), Kind: "gridftp", Server: "220 dtn1\x1b GridFTP Server ready.", Says: []string{"CKSM SHA256:10;", "\x1b[2JMFMT"}, RTT: transfer.Duration(12 * time.Millisecond), Findings: []transfer.Finding{
 		{Name: "login", Outcome: transfer.Works, Took: transfer.Duration(41 * time.Millisecond), Seen: "took 41 ms, round trip 12 ms", Means: "one session that waits for each answer does 83 requests a second at most"},
 		{Name: "written in ranges", Outcome: transfer.NotTried, Seen: "declared; --write tries it"},
 		{Name: "modes", Outcome: transfer.Cannot, Seen: "no", Means: "permissions are not kept"},
