@@ -3,12 +3,14 @@ package service
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // translate is the border between Temporal's errors and ours.
@@ -25,11 +27,25 @@ func translate(err error, op, what string) error {
 	}
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
-		f := activities.FaultOf(err)
-		return &fault.Error{Kind: f.Kind, Path: f.Path, Err: errors.New(f.Message)}
+		return carried(activities.FaultOf(err))
 	}
 	kind, hint := kindOf(err)
 	return &fault.Error{Kind: kind, Op: op, Path: what, Err: err, Hint: hint}
+}
+
+// carried is the error that came as f. Its text names the path as a rule, and
+// most often as "op path: cause"; people are to read it once.
+func carried(f transfer.Fault) *fault.Error {
+	e := &fault.Error{Kind: f.Kind, Path: f.Path, Err: errors.New(f.Message)}
+	if f.Path == "" {
+		return e
+	}
+	if op, cause, ok := strings.Cut(f.Message, " "+f.Path+": "); ok {
+		e.Op, e.Err = op, errors.New(cause)
+	} else if strings.Contains(f.Message, f.Path) {
+		e.Path = ""
+	}
+	return e
 }
 
 func kindOf(err error) (kind fault.Kind, hint string) {

@@ -161,6 +161,27 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
+// The text of a worker's error has the path in it, and people read it once.
+func TestTranslateNamesThePathOnce(t *testing.T) {
+	for _, test := range []struct {
+		message, path, want string
+		op, kept            string
+	}{
+		{"list lab#dtn/x: 550 no such directory (check the path)", "lab#dtn/x", "list lab#dtn/x: 550 no such directory (check the path)", "list", "lab#dtn/x"},
+		{"rename /a: /b: file exists", "/a", "rename /a: /b: file exists", "rename", "/a"},
+		{"550 /x: no such file", "/x", "550 /x: no such file", "550", "/x"},
+		{"/x: no such file", "/x", "/x: no such file", "", ""},
+		{"no such file", "/x", "/x: no such file", "", "/x"},
+		{"no worker is left", "", "no worker is left", "", ""},
+	} {
+		err := translate(temporal.NewApplicationError(test.message, string(fault.NotFound),
+			transfer.Fault{Kind: fault.NotFound, Path: test.path, Message: test.message}), "look up", "task x")
+		if f, ok := errors.AsType[*fault.Error](err); !ok || f.Error() != test.want || f.Op != test.op || f.Path != test.kept {
+			t.Errorf("%q of %q became %+v: %v", test.message, test.path, err, err)
+		}
+	}
+}
+
 func TestListedFollowsTheExecution(t *testing.T) {
 	memo, err := converter.GetDefaultDataConverter().ToPayload(transfer.Task{Type: "DELETE", Status: transfer.Active, Label: "x", AsOf: noon})
 	if err != nil {
