@@ -27,12 +27,16 @@ func (e *namedError) of(text string) string {
 }
 
 // named has an error of what is written to temp speak of dest, in the same
-// directory.
+// directory. One that speaks of something else stays as it is.
 func named(err error, temp, dest string) error {
 	if err == nil || temp == dest {
 		return err
 	}
-	return &namedError{err: err, temp: path.Base(temp), name: path.Base(dest)}
+	n := &namedError{err: err, temp: path.Base(temp), name: path.Base(dest)}
+	if n.Error() == err.Error() {
+		return err
+	}
+	return n
 }
 
 // named is for what befell file i. The caller holds mu.

@@ -1,10 +1,12 @@
 package activities
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -102,5 +104,53 @@ func TestPartsOfAKnownLine(t *testing.T) {
 		if !ok || got != tc.want {
 			t.Errorf("%d bytes at %.0f bytes a second: a part of %d, want %d", tc.size, tc.rate, got, tc.want)
 		}
+	}
+}
+
+// What a server says at the end of a run may be of any file that was with it,
+// and none that was told of.
+func TestTheEndOfARunNamesTheFile(t *testing.T) {
+	w := newWorld(t)
+	c := w.begun(2 << 20)
+	run := w.run(c)
+	s, ok := run.next()
+	if !ok || s.Dest == c.files[0].Dest {
+		t.Fatalf("it has no temporary name: %+v", s)
+	}
+	if run.end(fault.New(fault.Permission, "send from src to", "dst", "transfer to "+s.Dest+" was refused")) {
+		t.Error("it goes on where it may not write")
+	}
+	want := "send from src to dst: transfer to " + c.files[0].Dest + " was refused"
+	if len(c.led.Faults) != 1 || c.led.Faults[0].Message != want || c.led.Faults[0].Path != "dst" {
+		t.Errorf("it is noted as %+v, want %s", c.led.Faults, want)
+	}
+	if c.blocked == nil || c.blocked.Message != want {
+		t.Errorf("the workflow is told %+v", c.blocked)
+	}
+}
+
+// A relay is at each part for as long as may be risked, and the last ones are
+// small enough that all senders end together.
+func TestRelayedParts(t *testing.T) {
+	const piece = 16 << 20
+	l := &large{holders: 2}
+	for n := range int64(64) {
+		if n != 8 { // which is there already
+			l.rest = append(l.rest, endpoints.Range{Off: n * piece, End: (n + 1) * piece})
+		}
+	}
+	var ends []int64
+	for {
+		part, ok := l.popRun(min(8*piece, max(l.fair(), piece)))
+		if !ok {
+			break
+		}
+		ends = append(ends, part.End/piece)
+	}
+	if want := []int64{8, 17, 25, 33, 40, 46, 50, 53, 55, 57}; !slices.Equal(ends[:len(want)], want) {
+		t.Errorf("parts end at %v, want %v and single ones", ends, want)
+	}
+	if n := len(ends); n != 17 || ends[n-1] != 64 {
+		t.Errorf("%d parts, which end at %v", n, ends)
 	}
 }

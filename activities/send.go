@@ -300,6 +300,9 @@ func (r *sendRun) end(err error) bool {
 	default:
 		c.handBack(*t)
 	}
+	for _, i := range r.suspects { // a server may have said at which of them it was
+		err = c.named(i, err)
+	}
 	if r.session != nil {
 		err = r.session
 	}
