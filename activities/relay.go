@@ -213,12 +213,13 @@ func (r *relay) told() bool {
 }
 
 // next takes what of the file is to be moved at once. A storage that knows parts
-// has said how long each of them is. The caller holds mu.
+// has said how long each of them is; elsewhere a part is as long as may be
+// risked, for between two of them a session idles. The caller holds mu.
 func (r *relay) next(l *large) (endpoints.Range, bool) {
 	if r.c.ends.dst.Caps().Parts.Most > 0 {
 		return l.pop()
 	}
-	return l.popUpTo(r.c.staff.worth(relayedTime))
+	return l.popRun(min(r.c.staff.worth(relayedTime), max(l.fair(), r.c.parts.min)))
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of

@@ -117,6 +117,26 @@ func (l *large) popUpTo(most int64) (part endpoints.Range, ok bool) {
 	return part, ok
 }
 
+// popRun takes several parts in a row that make up so many bytes, or as popUpTo
+// does where the next one is as large. The caller holds mu.
+func (l *large) popRun(most int64) (part endpoints.Range, ok bool) {
+	part, ok = l.popUpTo(most)
+	for ok && len(l.rest) > 0 && l.rest[0].Off == part.End && part.Len()+l.rest[0].Len() <= most {
+		part.End, l.rest = l.rest[0].End, l.rest[1:]
+	}
+	return part, ok
+}
+
+// fair is half of what falls to each sender of what is not handed out, in bytes:
+// the last parts are small, and all senders end at about the same time. The
+// caller holds mu.
+func (l *large) fair() (bytes int64) {
+	for _, part := range l.rest {
+		bytes += part.Len()
+	}
+	return bytes / int64(2*max(1, l.holders))
+}
+
 // fault notes what a sender met with the file.
 func (l *large) fault(err error, atSource bool) {
 	l.hurt = true
