@@ -91,10 +91,7 @@ func rmd(s *session, arg string) gridftp.Reply {
 	if err == nil {
 		err = s.config.Files.Remove(s.ctx, path)
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
 func dele(s *session, arg string) gridftp.Reply {
@@ -105,10 +102,7 @@ func dele(s *session, arg string) gridftp.Reply {
 	if err == nil {
 		err = s.config.Files.Remove(s.ctx, path)
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
 func rnfr(s *session, arg string) gridftp.Reply {
@@ -130,13 +124,10 @@ func rnto(s *session, arg string) gridftp.Reply {
 	if err == nil {
 		err = s.config.Files.Rename(s.ctx, from, to)
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
-// mfmt and the like take a time and a path.
+// mfmt takes a time and a path.
 func mfmt(s *session, arg string) gridftp.Reply {
 	text, name, _ := strings.Cut(arg, " ")
 	when, err := gridftp.ParseTime(text)
@@ -158,6 +149,14 @@ func (s *session) setTime(name string, when time.Time) error {
 		return err
 	}
 	return s.config.Files.SetModTime(s.ctx, path, when)
+}
+
+// done is the reply to a command that has nothing to say but how it went.
+func (s *session) done(err error) gridftp.Reply {
+	if err != nil {
+		return s.refuse(err)
+	}
+	return gridftp.NewReply(250, "OK.")
 }
 
 // notHere refuses what the FileSystem has no ability for.

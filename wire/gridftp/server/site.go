@@ -88,22 +88,16 @@ func chmod(s *session, arg string) gridftp.Reply {
 	if err == nil {
 		err = s.config.Files.Chmod(s.ctx, path, uint32(mode))
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
+// utime is MFMT with the reply of a SITE command.
 func utime(s *session, arg string) gridftp.Reply {
-	text, name, _ := strings.Cut(arg, " ")
-	when, err := gridftp.ParseTime(text)
-	if err != nil || name == "" {
-		return gridftp.NewReply(501, "Syntax error in parameters or arguments: a time YYYYMMDDHHMMSS and a path are needed.")
+	r := mfmt(s, arg)
+	if r.Code == 213 {
+		return s.done(nil)
 	}
-	if err := s.setTime(name, when); err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return r
 }
 
 // symlinkFrom takes the target of the link that SITE SYMLINKTO makes. Like every
@@ -131,10 +125,7 @@ func symlinkTo(s *session, arg string) gridftp.Reply {
 	if err == nil {
 		err = s.config.Files.Symlink(s.ctx, target, path)
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
 // rdel removes a tree, or one name. ABOR ends it.
@@ -156,10 +147,7 @@ func rdel(s *session, arg string) gridftp.Reply {
 	} else {
 		err = s.config.Files.Remove(ctx, root)
 	}
-	if err != nil {
-		return s.refuse(err)
-	}
-	return gridftp.NewReply(250, "OK.")
+	return s.done(err)
 }
 
 // removeTree removes a directory and all below it, without following links. It
