@@ -124,12 +124,17 @@ func (s *Storage) live(ctx context.Context, op, p string) error {
 
 // change runs a request that changes something at p.
 func (s *Storage) change(ctx context.Context, op, p string, a access, request func(c *conn, real string) error) error {
+	return s.ask(ctx, op, p, false, a, request)
+}
+
+// ask runs a request that changes p itself or, where it follows, what p leads to.
+func (s *Storage) ask(ctx context.Context, op, p string, follows bool, a access, request func(c *conn, real string) error) error {
 	c, err := s.enter(ctx, op, p)
 	if err != nil {
 		return err
 	}
 	defer c.release()
-	if err := s.within(ctx, c, op, p, false); err != nil {
+	if err := s.within(ctx, c, op, p, follows); err != nil {
 		return err
 	}
 	return s.classify(ctx, c, op, p, do(ctx, s, c, func() error { return request(c, s.real(p)) }), a)
@@ -289,15 +294,7 @@ func (s *Storage) SetMode(ctx context.Context, p string, mode uint32) error {
 
 // follow runs a request that changes what p leads to.
 func (s *Storage) follow(ctx context.Context, op, p string, request func(c *conn, real string) error) error {
-	c, err := s.enter(ctx, op, p)
-	if err != nil {
-		return err
-	}
-	defer c.release()
-	if err := s.within(ctx, c, op, p, true); err != nil {
-		return err
-	}
-	return s.classify(ctx, c, op, p, do(ctx, s, c, func() error { return request(c, s.real(p)) }), reads)
+	return s.ask(ctx, op, p, true, reads, request)
 }
 
 // Free implements endpoints.SpaceReporter.
