@@ -1,6 +1,7 @@
 package starter
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,16 @@ func (s *session) place(field, location, credential string) (transfer.Place, tra
 	return transfer.Place{Location: location, Owner: s.Owner, Credential: credential}, loc, nil
 }
 
+// visit is a place that a command looks at or alters, and the service that does it.
+func (s *session) visit(ctx context.Context, location, credential string) (transfer.Service, transfer.Place, error) {
+	at, _, err := s.place("location", location, credential)
+	if err != nil {
+		return nil, at, err
+	}
+	svc, err := s.service(ctx)
+	return svc, at, err
+}
+
 func credentialFlag(cmd *cobra.Command, id *string) {
 	cmd.Flags().StringVar(id, "credential", "", "`ID` of the credential for the endpoint")
 }
@@ -36,11 +47,7 @@ func (s *session) lsCommand() *cobra.Command {
   gridferry ls -l lab#dtn:/~/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, _, err := s.place("location", args[0], credential)
-			if err != nil {
-				return err
-			}
-			svc, err := s.service(cmd.Context())
+			svc, at, err := s.visit(cmd.Context(), args[0], credential)
 			if err != nil {
 				return err
 			}
@@ -95,11 +102,7 @@ func (s *session) statCommand() *cobra.Command {
 		Example: "  gridferry stat gsiftp://a.example.org/data/x.h5",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, _, err := s.place("location", args[0], credential)
-			if err != nil {
-				return err
-			}
-			svc, err := s.service(cmd.Context())
+			svc, at, err := s.visit(cmd.Context(), args[0], credential)
 			if err != nil {
 				return err
 			}
@@ -125,11 +128,7 @@ func (s *session) mkdirCommand() *cobra.Command {
 		Example: "  gridferry mkdir gsiftp://a.example.org/data/run8",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, _, err := s.place("location", args[0], credential)
-			if err != nil {
-				return err
-			}
-			svc, err := s.service(cmd.Context())
+			svc, at, err := s.visit(cmd.Context(), args[0], credential)
 			if err != nil {
 				return err
 			}

@@ -116,9 +116,9 @@ func (s *session) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gridferry",
 		Short: "Move research data between sites, and stay with the job until it is done",
-		Long: `gridferry moves files and trees between GridFTP servers, plain FTP servers,
-object stores and hosts of your site. A transfer is a task: it goes on when you log out, when a
-worker dies, and when a server is away for a day.`,
+		Long: `gridferry moves files and trees between GridFTP and FTP servers, object stores,
+SSH and web servers and hosts of your site. A transfer is a task: it goes on when
+you log out, when a worker dies, and when a server is away for a day.`,
 		Example: `  # a tree from one server to another, with live progress
   gridferry transfer -r gsiftp://a.example.org/data/run7/ gsiftp://b.example.org/archive/run7/ --wait
 
