@@ -12,20 +12,23 @@ import (
 // or into what becomes one.
 func takesRanges(caps endpoints.Caps) bool { return caps.Ranges || caps.Parts.Most > 0 }
 
-// partsOf cuts what is missing of a file of size bytes into parts that the
-// destination takes. A rest that would be too short goes with the part before.
-func partsOf(missing transfer.RangeSet, part, size int64, caps endpoints.Caps) []endpoints.Range {
-	unit := caps.Parts.Unit(size)
-	all := missing.Split(max(part, unit))
-	out := all[:0]
-	for _, r := range all {
-		if n := len(out); n > 0 && r.Len() < unit && r.End < size && out[n-1].End == r.Off {
-			out[n-1].End = r.End
-			continue
-		}
-		out = append(out, r)
+// partsOf cuts what is missing of a file of size bytes into pieces of about that
+// length, each of them whole parts where the destination has such.
+func partsOf(missing transfer.RangeSet, piece, size int64, parts endpoints.Parts) []endpoints.Range {
+	if unit := parts.Unit(size); unit > 0 {
+		piece = max(unit, piece/unit*unit)
 	}
-	return out
+	return missing.Split(piece)
+}
+
+// wholeParts is what of a set is whole parts of a file of size bytes. The rest
+// was written when parts were of another length, and is not to be had.
+func wholeParts(s transfer.RangeSet, size int64, parts endpoints.Parts) transfer.RangeSet {
+	out := make(transfer.RangeSet, len(s))
+	for i, r := range s {
+		out[i] = parts.Inside(r, size)
+	}
+	return transfer.NewRangeSet(out...)
 }
 
 // creating is how a part of the file is written in this attempt.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -90,9 +91,13 @@ func (c *copier) missing(i int) []endpoints.Range {
 	p, ok := c.led.Partial[i]
 	if !ok {
 		p = partial{Epochs: []int64{c.hold.epoch()}, Of: version{f.Size, f.ModTime}}
-		c.led.Partial[i] = p
 	}
-	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(c.whole(i).Total()), f.Size, c.ends.dst.Caps())
+	parts := c.ends.dst.Caps().Parts
+	if have := wholeParts(p.Have, f.Size, parts); !slices.Equal(have, p.Have) {
+		p.Have, p.Hash, p.Alg = have, nil, ""
+	}
+	c.led.Partial[i] = p
+	return partsOf(c.whole(i).Subtract(p.Have), c.parts.of(c.whole(i).Total()), f.Size, parts)
 }
 
 // have notes that a range of file i is where it belongs. The caller holds mu.

@@ -61,10 +61,11 @@ func (c *copier) ofGeneration(prev *ledger) {
 	}
 }
 
-// whole is what of file i this chunk moves. The caller holds mu.
+// whole is what of file i this chunk moves. Where the destination takes whole
+// parts only, it is those that begin in the range. The caller holds mu.
 func (c *copier) whole(i int) transfer.RangeSet {
 	if r := c.in.Chunk.Ranged; r.IsRange() {
-		return transfer.NewRangeSet(r.Range())
+		return transfer.NewRangeSet(c.ends.dst.Caps().Parts.Align(r.Range(), r.Size))
 	}
 	return transfer.NewRangeSet(endpoints.Range{End: c.files[i].Size})
 }

@@ -88,25 +88,9 @@ type Caps struct {
 	// its name as a whole after Commit, and not at all before.
 	AtOnce int64
 	// Parts: of a file of which CreateOptions.Becomes says what it is to be,
-	// ranges may be written in any order, also where Ranges is not set.
+	// ranges of whole parts may be written in any order, also where Ranges is not
+	// set.
 	Parts Parts
-}
-
-// Parts bound the ranges in which a file may be written. The zero Parts are of
-// a storage that knows no such thing.
-type Parts struct {
-	Least int64 // bytes of the shortest one
-	Most  int   // how many a file may have
-}
-
-// Unit is how long each range of a file of that size has to be, in bytes, but
-// for the file's last one.
-func (p Parts) Unit(size int64) int64 {
-	if p.Most <= 0 {
-		return 0
-	}
-	most := int64(p.Most)
-	return max(p.Least, (size+most-1)/most)
 }
 
 // Storage is an opened endpoint: one identity at one place. It may be used by

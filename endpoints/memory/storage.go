@@ -298,8 +298,11 @@ func (w *writer) Commit() error {
 	w.s.disk.mu.RLock()
 	b := w.node.becomes
 	w.s.disk.mu.RUnlock()
-	if b != nil && w.off < b.Size && w.off-w.from < w.s.disk.opts.Parts.Unit(b.Size) {
-		return fault.New(fault.Invalid, string(Commit), w.path, "the part is too short")
+	if b != nil {
+		r := endpoints.Range{Off: w.from, End: w.off}
+		if w.s.disk.opts.Parts.Inside(r, b.Size) != r {
+			return fault.New(fault.Invalid, string(Commit), w.path, "the range is no whole parts")
+		}
 	}
 	return w.s.live(w.ctx, Commit, w.path, w.off)
 }

@@ -48,11 +48,11 @@ const (
 	AtOnce = 16 << 20
 
 	// partSize is how long parts are, unless the file is so large that it would
-	// have too many of them.
+	// have too many of them: then they are a multiple of it.
 	partSize = 8 << 20
 
-	// What Amazon allows: see "Amazon S3 multipart upload limits".
-	leastPart = 5 << 20
+	// mostParts is what stores allow, with at least 5 MiB in each but the last and
+	// at most 5 GiB: see "Amazon S3 multipart upload limits".
 	mostParts = 10_000
 
 	// copyLimit is the longest object that one request copies.
@@ -63,7 +63,7 @@ const (
 func (s *Storage) Caps() endpoints.Caps {
 	c := endpoints.Caps{
 		Kind: Kind, Server: s.opts.url, Times: s.opts.times, Multiplexed: true,
-		AtOnce: AtOnce, Parts: endpoints.Parts{Least: leastPart, Most: mostParts},
+		AtOnce: AtOnce, Parts: parts(),
 	}
 	if s.opts.checksums {
 		c.Checksums = algorithms()
@@ -120,6 +120,7 @@ const (
 	metaUpload = "gridferry-upload" // of a claim: the id of the multipart upload
 	metaKey    = "gridferry-key"    // of a claim: the key it is to
 	metaSize   = "gridferry-size"   // of a claim: bytes of the whole file
+	metaPart   = "gridferry-part"   // of a claim: bytes of each part but the last
 	metaToken  = "gridferry-token"  // of a claim and of the object that it became
 )
 

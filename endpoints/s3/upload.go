@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net/url"
@@ -22,15 +23,15 @@ import (
 
 // upload is a multipart upload that is open.
 //
-// Parts are put together in the order of their numbers, which need not follow
-// each other. So a part that begins at byte off has the number off/unit + 1: it
-// is the same whoever sends it, in whatever order, as long as none but the last
-// is shorter than unit.
+// Its parts are all of one length, but for the last one, and the part that
+// begins at byte off has the number off/unit + 1: it is the same whoever sends
+// it, in whatever order. Amazon would take parts of any length and numbers with
+// gaps, but others do not: see Cloudflare's "Multipart upload" of R2.
 type upload struct {
 	id    string
 	key   string // that it will be
 	size  int64  // of the whole file; 0 when nobody knows
-	unit  int64
+	unit  int64  // 0: it was begun by a version that had parts of other lengths
 	token string // in the metadata of the object that it will be
 
 	mu    sync.Mutex
@@ -48,9 +49,12 @@ func newUpload(id, key string, size int64) *upload {
 	return &upload{id: id, key: key, size: size, unit: unitOf(size), parts: map[int32]part{}}
 }
 
-func unitOf(size int64) int64 { return endpoints.Parts{Least: leastPart, Most: mostParts}.Unit(size) }
+// parts are what the files of a store are made of.
+func parts() endpoints.Parts { return endpoints.Parts{Least: partSize, Most: mostParts} }
 
-func (u *upload) number(off int64) int32 { return int32(off/u.unit) + 1 }
+func unitOf(size int64) int64 { return parts().Unit(size) }
+
+func (u *upload) number(off int64) int32 { return int32(min(off/u.unit, mostParts)) + 1 }
 
 func (u *upload) get(n int32) (part, bool) {
 	u.mu.Lock()
@@ -65,32 +69,36 @@ func (u *upload) put(n int32, p part) {
 	u.parts[n] = p
 }
 
-// chain returns the numbers of the parts that make the file, one behind the
-// other from its first byte, and where they end. What an attempt with other
-// boundaries has left is not among them.
-func (u *upload) chain() (numbers []int32, end int64) {
+// foreign says that its parts are not those of a file of that size: somebody
+// who cuts files in another way has begun it.
+func (u *upload) foreign(size int64) bool { return u.unit != unitOf(size) }
+
+var errForeign = errors.New("the upload was begun with parts of another length, by another version of gridferry")
+
+// chain returns the parts that make the file, one behind the other from its
+// first byte, and where they end. Part i of them has the number i+1.
+func (u *upload) chain() (all []part, end int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for {
-		n := u.number(end)
-		p, ok := u.parts[n]
-		if !ok || p.size == 0 || len(numbers) > 0 && n <= numbers[len(numbers)-1] {
-			return numbers, end
+		p, ok := u.parts[int32(len(all))+1]
+		if !ok || p.size == 0 || p.size > u.unit || end != int64(len(all))*u.unit {
+			return all, end
 		}
-		numbers = append(numbers, n)
+		all = append(all, p)
 		end += p.size
 	}
 }
 
-// reach is where the last part may end at most.
+// reach is where the last part ends.
 func (u *upload) reach() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var end int64
 	for n, p := range u.parts {
-		end = max(end, int64(n)*u.unit+p.size)
+		end = max(end, int64(n-1)*u.unit+p.size)
 	}
-	return min(end, u.size)
+	return end
 }
 
 // begin begins an upload.
@@ -139,16 +147,15 @@ func (s *Storage) sendPart(ctx context.Context, o object, u *upload, off int64, 
 
 // complete makes the upload an object of size bytes.
 func (s *Storage) complete(ctx context.Context, o object, key string, u *upload, size int64) error {
-	numbers, end := u.chain()
+	all, end := u.chain()
 	if end != size {
 		return fault.New(fault.Integrity, "complete", key, fmt.Sprintf("the store has the first %d bytes of %d in one piece", end, size))
 	}
 	var done types.CompletedMultipartUpload
 	var crc uint32
 	known := true
-	for _, n := range numbers {
-		p, _ := u.get(n)
-		c := types.CompletedPart{PartNumber: aws.Int32(n), ETag: aws.String(p.etag)}
+	for i, p := range all {
+		c := types.CompletedPart{PartNumber: aws.Int32(int32(i) + 1), ETag: aws.String(p.etag)}
 		if s.opts.checksums && p.known {
 			c.ChecksumCRC32C = encodeSum(p.crc)
 		}
@@ -198,7 +205,8 @@ func (s *Storage) claim(ctx context.Context, op, p string, o object, b *endpoint
 		return nil, err
 	}
 	u.token = meta[metaToken]
-	meta[metaUpload], meta[metaKey], meta[metaSize] = u.id, endpoints.EscapePath(u.key), strconv.FormatInt(u.size, 10)
+	meta[metaUpload], meta[metaKey] = u.id, endpoints.EscapePath(u.key)
+	meta[metaSize], meta[metaPart] = strconv.FormatInt(u.size, 10), strconv.FormatInt(u.unit, 10)
 	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &o.bucket, Key: &o.key, Metadata: meta, ContentLength: aws.Int64(0), RequestPayer: s.opts.payer,
 		ServerSideEncryption: s.opts.sse, SSEKMSKeyId: s.opts.kmsKey, IfNoneMatch: aws.String("*"),
@@ -264,6 +272,9 @@ func (s *Storage) findUpload(ctx context.Context, op, p string, o object, b *end
 	if u, err = s.openClaim(ctx, op, p, o, h.Metadata); err != nil {
 		return nil, err
 	}
+	if u.foreign(b.Size) {
+		return nil, fault.Wrap(fault.Integrity, op, p, errForeign)
+	}
 	s.keep(p, u)
 	return u, nil
 }
@@ -276,7 +287,12 @@ func (s *Storage) openClaim(ctx context.Context, op, p string, o object, meta ma
 		return nil, fault.New(fault.Integrity, op, p, "the metadata of the upload were changed")
 	}
 	u := newUpload(meta[metaUpload], key, size)
-	u.token = meta[metaToken]
+	u.token, u.unit = meta[metaToken], 0
+	if text := meta[metaPart]; text != "" {
+		if u.unit, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, fault.New(fault.Integrity, op, p, "the metadata of the upload were changed")
+		}
+	}
 	pages := s3.NewListPartsPaginator(s.client, &s3.ListPartsInput{Bucket: &o.bucket, Key: &u.key, UploadId: &u.id, RequestPayer: s.opts.payer})
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)
@@ -338,6 +354,9 @@ func (s *Storage) statClaim(ctx context.Context, p string, o object, meta map[st
 	if err != nil {
 		return endpoints.Entry{}, err
 	}
+	if u.foreign(u.size) {
+		return e, nil // nothing of it is of use
+	}
 	if _, e.Size = u.chain(); e.Size < u.size {
 		// Ranges come in any order: what is there may end further on.
 		e.Size = u.reach()
@@ -350,13 +369,15 @@ func (s *Storage) claimSum(ctx context.Context, op, p string, o object, meta map
 	if err != nil {
 		return 0, err
 	}
-	numbers, end := u.chain()
+	if u.foreign(u.size) {
+		return 0, fault.Wrap(fault.Integrity, op, p, errForeign)
+	}
+	all, end := u.chain()
 	if end != u.size {
 		return 0, fault.New(fault.Integrity, op, p, fmt.Sprintf("the store has the first %d bytes of %d in one piece", end, u.size))
 	}
 	var crc uint32
-	for _, n := range numbers {
-		part, _ := u.get(n)
+	for _, part := range all {
 		if !part.known {
 			return 0, fault.New(fault.Unsupported, op, p, "the store keeps no checksums of parts, and somebody else has sent some")
 		}
@@ -402,7 +423,10 @@ func (s *Storage) renameClaim(ctx context.Context, op, from, to string, o, targe
 		s.keep(to, u)
 		return s.deleteKey(ctx, o, o.key)
 	}
-	if err == nil {
+	switch {
+	case err == nil && u.foreign(u.size):
+		err = fault.Wrap(fault.Integrity, op, from, errForeign)
+	case err == nil:
 		err = s.complete(ctx, o, u.key, u, u.size)
 	}
 	if isOver(err) {
@@ -433,10 +457,10 @@ func (s *Storage) copyLarge(ctx context.Context, from object, fromKey string, to
 	if err != nil {
 		return err
 	}
-	step := max(u.unit, 1<<30)
-	for off := int64(0); off < size && err == nil; off += step {
+	u.unit = max(u.unit, 1<<30) // no byte of it passes here
+	for off := int64(0); off < size && err == nil; off += u.unit {
 		var out *s3.UploadPartCopyOutput
-		n, end := u.number(off), min(off+step, size)
+		n, end := u.number(off), min(off+u.unit, size)
 		out, err = s.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 			Bucket: &to.bucket, Key: &toKey, UploadId: &u.id, PartNumber: &n, CopySource: aws.String(endpoints.EscapePath(from.bucket + "/" + fromKey)),
 			CopySourceRange: rangeOf(off, end), CopySourceIfMatch: h.ETag, RequestPayer: s.opts.payer,

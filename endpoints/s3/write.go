@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,7 +46,7 @@ type writer struct {
 	ended bool
 
 	off  int64 // in the file, of the first byte in buf
-	cut  cut   // how the bytes make parts
+	unit int64 // bytes of a part
 	buf  []byte
 	lent *[partSize]byte // what buf is of, when it was lent
 	up   *upload         // nil while all of it may yet go in one request
@@ -83,7 +83,10 @@ func (w *writer) open(op string) error {
 	if b != nil {
 		whole = b.Size
 	}
-	w.cut = newCut(o.Size, unitOf(whole))
+	w.unit = unitOf(whole)
+	if b != nil && o.Offset%w.unit != 0 {
+		return fault.New(fault.Invalid, op, w.path, fmt.Sprintf("ranges of it begin at multiples of %d bytes", w.unit))
+	}
 	if b == nil || b.Size <= AtOnce && o.Offset == 0 && !o.Update {
 		return nil // Commit sends it
 	}
@@ -133,11 +136,16 @@ func (w *writer) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// allocate takes room for what is probably to come.
+// allocate takes room for what is probably to come, a part at most unless all
+// of it goes at once.
 func (w *writer) allocate() {
-	size := w.cut.next()
-	if whole := w.opts.Size; w.up == nil && whole >= 0 && whole <= AtOnce {
-		size = max(whole, 512) // more than was promised is a file, too
+	size := w.unit
+	if o := w.opts; o.Size >= 0 {
+		most := w.unit
+		if w.up == nil && o.Size <= AtOnce {
+			most = AtOnce
+		}
+		size = max(512, min(most, o.Offset+o.Size-w.off)) // there may be more than was promised
 	}
 	if size <= partSize && size > partSize/2 {
 		w.lent = w.s.driver.buffer()
@@ -149,18 +157,45 @@ func (w *writer) allocate() {
 
 // full makes room: it begins an upload, or sends a part of one.
 func (w *writer) full() error {
+	if int64(len(w.buf)) < w.unit { // the promised size was wrong
+		whole := make([]byte, len(w.buf), w.unit)
+		copy(whole, w.buf)
+		w.drop()
+		w.buf = whole
+		return nil
+	}
 	if w.up == nil {
-		if len(w.buf) < leastPart { // the promised size was wrong
-			w.buf = slices.Grow(w.buf, leastPart)
-			return nil
-		}
 		up, err := w.s.begin(w.ctx, w.o, max(w.opts.Size, 0), w.s.meta(w.opts.ModTime))
 		if err != nil {
 			return err
 		}
 		w.up, w.own = up, true
 	}
-	return w.send()
+	return w.sendParts()
+}
+
+// drop is the end of what was collected.
+func (w *writer) drop() {
+	if w.lent != nil {
+		w.s.driver.giveBack(w.lent)
+	}
+	w.buf, w.lent = nil, nil
+}
+
+// sendParts sends the parts that were collected: several where all of the file
+// was to go at once. What is no whole part stays.
+func (w *writer) sendParts() error {
+	for int64(len(w.buf)) >= w.unit {
+		rest := w.buf[w.unit:]
+		w.buf = w.buf[:w.unit]
+		if err := w.send(); err != nil {
+			return err
+		}
+		if len(rest) > 0 {
+			w.buf = rest
+		}
+	}
+	return nil
 }
 
 // send has the bytes that were collected sent as a part, behind the caller's
@@ -168,7 +203,7 @@ func (w *writer) full() error {
 func (w *writer) send() error {
 	if w.slots == nil {
 		// Parts of very large files are so long that one at a time has to do.
-		w.slots = make(chan struct{}, max(1, min(partsAtOnce, partsAtOnce*partSize/w.cut.next())))
+		w.slots = make(chan struct{}, max(1, min(partsAtOnce, partsAtOnce*partSize/w.unit)))
 	}
 	select {
 	case w.slots <- struct{}{}:
@@ -182,7 +217,6 @@ func (w *writer) send() error {
 	}
 	data, lent, off := w.buf, w.lent, w.off
 	w.off += int64(len(data))
-	w.cut.sent++
 	w.buf, w.lent = nil, nil
 	w.sending.Go(func() {
 		err := w.s.sendPart(w.ctx, w.o, w.up, off, data)
@@ -203,28 +237,6 @@ func (w *writer) send() error {
 		<-w.slots
 	})
 	return nil
-}
-
-// cut divides a range into parts, none of them shorter than unit unless all of
-// it is: the same range is divided in the same way by whoever sends it.
-type cut struct {
-	length int64 // of the range; less than 0 when it is not known
-	parts  int64
-	sent   int64
-}
-
-func newCut(length, unit int64) cut {
-	parts := (length + partSize - 1) / partSize
-	return cut{length: length, parts: max(1, min(parts, length/unit))}
-}
-
-// next is how long the next part is. More than was promised goes in parts of
-// the usual length.
-func (c cut) next() int64 {
-	if c.length < 0 || c.sent >= c.parts {
-		return partSize
-	}
-	return max(1, c.length*(c.sent+1)/c.parts-c.length*c.sent/c.parts)
 }
 
 // Commit returns when the store has confirmed every byte.
@@ -248,13 +260,18 @@ func (w *writer) commit() error {
 	if w.up == nil {
 		return w.put()
 	}
-	if len(w.buf) > 0 {
-		if err := w.send(); err != nil {
-			w.sending.Wait()
-			return err
-		}
+	if end, b := w.off+int64(len(w.buf)), w.opts.Becomes; b != nil && end < b.Size && end%w.unit != 0 {
+		w.sending.Wait()
+		return fault.New(fault.Invalid, "write", w.path, fmt.Sprintf("ranges of it end at multiples of %d bytes, or where it ends", w.unit))
+	}
+	err := w.sendParts()
+	if err == nil && len(w.buf) > 0 {
+		err = w.send()
 	}
 	w.sending.Wait()
+	if err != nil {
+		return err
+	}
 	if w.failure != nil || !w.own {
 		return w.failure
 	}
@@ -299,10 +316,7 @@ func (w *writer) Abort() error {
 	if w.own {
 		w.s.abort(w.ctx, w.o, w.up)
 	}
-	if w.lent != nil {
-		w.s.driver.giveBack(w.lent)
-		w.buf, w.lent = nil, nil
-	}
+	w.drop()
 	return nil
 }
 

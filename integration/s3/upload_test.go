@@ -80,10 +80,10 @@ func TestRangesOfSeveralWriters(t *testing.T) {
 	first := open(t, d, store, rec)
 	fresh(t, first, "", "dir")
 	var wg sync.WaitGroup
-	for off := int64(16 * mib); off < size; off += 18 * mib {
+	for off := int64(16 * mib); off < size; off += 24 * mib {
 		wg.Go(func() {
 			s := open(t, d, store, rec) // another one each time
-			if err := writeRange(t.Context(), s, "/dir/.big.t-1", data, off, min(off+18*mib, size), becomes, true); err != nil {
+			if err := writeRange(t.Context(), s, "/dir/.big.t-1", data, off, min(off+24*mib, size), becomes, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -150,6 +150,92 @@ func TestRangesOfSeveralWriters(t *testing.T) {
 	}
 }
 
+// Who begins between two parts, or ends there, is told so, and nothing is sent.
+func TestRangesOfNoWholeParts(t *testing.T) {
+	d, store := newDriver(t), s3.NewStore(t, s3.StoreOptions{})
+	s := open(t, d, store, store.Record("/"+store.Bucket))
+	data := noise(20 * mib)
+	becomes := &endpoints.Becoming{Path: "/big", Size: 20 * mib}
+	for _, r := range []endpoints.Range{{Off: 5 * mib, End: 16 * mib}, {Off: 8 * mib, End: 13 * mib}} {
+		if err := writeRange(t.Context(), s, "/.big.t-1", data, r.Off, r.End, becomes, true); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%v: %v", r, err)
+		}
+	}
+	if e, err := s.Stat(t.Context(), "/.big.t-1"); err != nil || e.Size != 0 {
+		t.Errorf("there are %d bytes, %v", e.Size, err)
+	}
+}
+
+// An upload of a gridferry that cut files in other parts counts for nothing, is
+// told from one that goes on, and goes away as others do.
+func TestUploadOfAnotherVersion(t *testing.T) {
+	d, store := newDriver(t), s3.NewStore(t, s3.StoreOptions{})
+	s := open(t, d, store, store.Record("/"+store.Bucket))
+	data, c := noise(20*mib), store.Client()
+	becomes := &endpoints.Becoming{Path: "/big", Size: 20 * mib}
+	up, err := c.CreateMultipartUpload(t.Context(), &sdk.CreateMultipartUploadInput{Bucket: &store.Bucket, Key: aws.String("big")})
+	must(t, err)
+	for n, off := range map[int32]int64{1: 0, 2: 6 * mib, 3: 13 * mib} {
+		_, err := c.UploadPart(t.Context(), &sdk.UploadPartInput{
+			Bucket: &store.Bucket, Key: aws.String("big"), UploadId: up.UploadId, PartNumber: &n, Body: bytes.NewReader(data[off : off+6*mib]),
+		})
+		must(t, err)
+	}
+	_, err = c.PutObject(t.Context(), &sdk.PutObjectInput{
+		Bucket: &store.Bucket, Key: aws.String(".big.t-1"),
+		Metadata: map[string]string{"gridferry-upload": *up.UploadId, "gridferry-key": "big", "gridferry-size": "20971520", "gridferry-token": "x"},
+	})
+	must(t, err)
+	if e, err := s.Stat(t.Context(), "/.big.t-1"); err != nil || e.Size != 0 {
+		t.Errorf("%d bytes of it are of use, %v", e.Size, err)
+	}
+	if err := writeRange(t.Context(), s, "/.big.t-1", data, 8*mib, 16*mib, becomes, true); !fault.Is(err, fault.Integrity) {
+		t.Errorf("it goes on: %v", err)
+	}
+	if _, err := s.Checksum(t.Context(), "/.big.t-1", "crc32c", 0, -1, nil); !fault.Is(err, fault.Integrity) {
+		t.Errorf("it has a checksum: %v", err)
+	}
+	if err := s.Rename(t.Context(), "/.big.t-1", "/big"); !fault.Is(err, fault.Integrity) {
+		t.Errorf("it becomes a file: %v", err)
+	}
+	must(t, s.Rename(t.Context(), "/.big.t-1", "/.big.t-2"))
+	if e, err := s.Stat(t.Context(), "/.big.t-2"); err != nil || e.Size != 0 {
+		t.Errorf("under another name %d bytes of it are of use, %v", e.Size, err)
+	}
+	must(t, writeRange(t.Context(), s, "/.big.t-2", data, 0, 20*mib, becomes, false)) // anew
+	must(t, s.Rename(t.Context(), "/.big.t-2", "/big"))
+	if got := read(t, s, "/big", 0, -1); !bytes.Equal(got, data) {
+		t.Error("begun anew, it holds other bytes")
+	}
+	if n := uploads(t, store); n != 0 {
+		t.Errorf("%d uploads are open", n)
+	}
+}
+
+// Whatever a file's size was said to be, its parts are alike, and numbered one
+// after the other.
+func TestPartsOfFilesWrittenWhole(t *testing.T) {
+	d, store := newDriver(t), s3.NewStore(t, s3.StoreOptions{})
+	s := open(t, d, store, store.Record("/"+store.Bucket))
+	for _, c := range []struct{ said, is int64 }{{-1, 20 * mib}, {12 * mib, 33*mib + 1}, {0, 17 * mib}, {16 * mib, 16*mib + 1}, {40 * mib, 40 * mib}, {24*mib - 1, 25 * mib}} {
+		data := noise(int(c.is))
+		w, err := s.Create(t.Context(), "/f", endpoints.CreateOptions{Size: c.said})
+		must(t, err)
+		for rest := data; len(rest) > 0; rest = rest[min(len(rest), 3*mib+7):] {
+			_, err := w.Write(rest[:min(len(rest), 3*mib+7)])
+			must(t, err)
+		}
+		must(t, w.Commit())
+		if got := read(t, s, "/f", 0, -1); !bytes.Equal(got, data) {
+			t.Errorf("%+v: the file holds other bytes", c)
+		}
+		h, err := store.Client().HeadObject(t.Context(), &sdk.HeadObjectInput{Bucket: &store.Bucket, Key: aws.String("f"), PartNumber: aws.Int32(1)})
+		if want := (c.is + 8*mib - 1) / (8 * mib); err != nil || int64(aws.ToInt32(h.PartsCount)) != want || aws.ToInt64(h.ContentLength) != 8*mib {
+			t.Errorf("%+v: %d parts, the first of %d bytes, want %d; %v", c, aws.ToInt32(h.PartsCount), aws.ToInt64(h.ContentLength), want, err)
+		}
+	}
+}
+
 // What is given up leaves no upload behind, whoever gives it up.
 func TestUploadsThatAreGivenUp(t *testing.T) {
 	d, store := newDriver(t), s3.NewStore(t, s3.StoreOptions{})
@@ -157,14 +243,14 @@ func TestUploadsThatAreGivenUp(t *testing.T) {
 	s := open(t, d, store, rec)
 	data := noise(40 * mib)
 	becomes := &endpoints.Becoming{Path: "/big", Size: 40 * mib}
-	if err := writeRange(t.Context(), s, "/.big.t-1", data, 0, 20*mib, becomes, false); err != nil {
+	if err := writeRange(t.Context(), s, "/.big.t-1", data, 0, 16*mib, becomes, false); err != nil {
 		t.Fatal(err)
 	}
 	if n := uploads(t, store); n != 1 {
 		t.Fatalf("%d uploads are open", n)
 	}
 	// Begun again under the same name.
-	if err := writeRange(t.Context(), s, "/.big.t-1", data, 0, 20*mib, becomes, false); err != nil {
+	if err := writeRange(t.Context(), s, "/.big.t-1", data, 0, 16*mib, becomes, false); err != nil {
 		t.Fatal(err)
 	}
 	if n := uploads(t, store); n != 1 {
