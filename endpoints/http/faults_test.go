@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/internal/pipes"
 )
 
 // serve opens a server that is bad in some way. Its record stands for an http
@@ -51,7 +51,7 @@ func plain(name string, server *httptest.Server) endpoints.Record {
 // passes only while nobody has anything to do.
 func servePiped(t *testing.T, handler http.HandlerFunc) *Storage {
 	t.Helper()
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := pipes.Listen(80)
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}}
 	server.Start()
 	d := New(Config{})
@@ -64,7 +64,7 @@ func servePiped(t *testing.T, handler http.HandlerFunc) *Storage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.transport.DialContext = l.dial
+	c.transport.DialContext = l.Dial
 	s, err := d.Open(t.Context(), rec, Identity{})
 	if err != nil {
 		t.Fatal(err)
@@ -76,41 +76,6 @@ func servePiped(t *testing.T, handler http.HandlerFunc) *Storage {
 		server.Close()
 	})
 	return s
-}
-
-// pipes is a listener without sockets.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case p.conns <- far:
-		return near, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }
 
 // file answers like a good server with one file. mend is called before, and

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gridferry/gridferry/internal/pipes"
 )
 
 // A fakeServer speaks plain FTP as its script says. Tests use it for what real
@@ -51,8 +53,8 @@ func newFake(t testing.TB, script func(s *fakeSession, verb, argument string) st
 // passes only while nobody has anything to do.
 func newPiped(t testing.TB, script func(s *fakeSession, verb, argument string) string) *fakeServer {
 	t.Helper()
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	return startFake(t, &fakeServer{t: t, listener: l, script: script, dialer: l.dial})
+	l := pipes.Listen(2811)
+	return startFake(t, &fakeServer{t: t, listener: l, script: script, dialer: l.Dial})
 }
 
 // bubble is a test whose time passes only while nobody has anything to do.
@@ -129,50 +131,6 @@ func usual(verb string) string {
 	}
 	return "200 ok"
 }
-
-// pipes is a listener without sockets. Its connections call themselves TCP's:
-// they are asked where they lead.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2811} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case p.conns <- pipe{far, p.Addr()}:
-		return pipe{near, p.Addr()}, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-type pipe struct {
-	net.Conn
-	addr net.Addr
-}
-
-func (p pipe) LocalAddr() net.Addr  { return p.addr }
-func (p pipe) RemoteAddr() net.Addr { return p.addr }
 
 func (f *fakeServer) config() Config {
 	return Config{Scheme: FTP, Addr: f.listener.Addr().String(), Dialer: f.dialer}
