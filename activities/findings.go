@@ -375,13 +375,7 @@ func (l *lookAt) at(ctx context.Context, b both) error {
 	if e.Type == endpoints.Link && l.w.in.Request.Symlinks == transfer.SymlinksCopy {
 		return l.link(ctx, b, source, dest)
 	}
-	if _, excluded := transfer.Excluded(l.w.in.Request.Filters, e.Name, e.Type); excluded {
-		l.out.found.EntriesIgnored++
-		return nil
-	}
-	if c, taken := l.taken[e.Name]; taken {
-		l.out.collisions = append(l.out.collisions, clip(c.String()))
-		l.out.fail(source, fault.New(fault.Exists, "copy to", dest, c.Reason), false)
+	if l.leavesOut(e.Name, e.Type, source, dest) {
 		return nil
 	}
 	switch e.Type {
@@ -406,6 +400,21 @@ func (l *lookAt) at(ctx context.Context, b both) error {
 		l.out.ignore(source, "a device, a socket or a pipe")
 	}
 	return nil
+}
+
+// leavesOut notes what is not to be copied under its name: a filter excludes it,
+// or another has the name.
+func (l *lookAt) leavesOut(name string, typ endpoints.Type, source, dest string) bool {
+	if _, excluded := transfer.Excluded(l.w.in.Request.Filters, name, typ); excluded {
+		l.out.found.EntriesIgnored++
+		return true
+	}
+	c, taken := l.taken[name]
+	if taken {
+		l.out.collisions = append(l.out.collisions, clip(c.String()))
+		l.out.fail(source, fault.New(fault.Exists, "copy to", dest, c.Reason), false)
+	}
+	return taken
 }
 
 // isSource says that a name of the destination's is one of the source's to a
@@ -467,13 +476,7 @@ func (l *lookAt) link(ctx context.Context, b both, source, dest string) error {
 	case err != nil:
 		return err
 	}
-	if _, excluded := transfer.Excluded(l.w.in.Request.Filters, b.name, e.Type); excluded {
-		l.out.found.EntriesIgnored++
-		return nil
-	}
-	if c, taken := l.taken[b.name]; taken {
-		l.out.collisions = append(l.out.collisions, clip(c.String()))
-		l.out.fail(source, fault.New(fault.Exists, "copy to", dest, c.Reason), false)
+	if l.leavesOut(b.name, e.Type, source, dest) {
 		return nil
 	}
 	switch e.Type {

@@ -33,13 +33,7 @@ func (c *copier) join(ctx context.Context, i int) {
 	if err == nil {
 		atSource, err = c.verifyAndName(ctx, i, &a)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		c.arrived(i, a, statusCopied)
-		return
-	}
-	c.afterHelp(ctx, i, err, atSource)
+	c.settle(ctx, i, a, atSource, err)
 }
 
 // joined says where the ranges have made the file.

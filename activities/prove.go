@@ -42,6 +42,12 @@ func (c *copier) prove(ctx context.Context, i int, a arrival) {
 		return
 	}
 	atSource, err := c.verifyAndName(ctx, i, &a)
+	c.settle(ctx, i, a, atSource, err)
+}
+
+// settle notes that a file is copied, or deals with what kept a helper from
+// seeing to that.
+func (c *copier) settle(ctx context.Context, i int, a arrival, atSource bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -263,13 +269,7 @@ func (c *copier) makeLink(ctx context.Context, i int) {
 	f, p := c.files[i], c.path(i)
 	c.mu.Unlock()
 	err := c.link(ctx, f, p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		c.arrived(i, arrival{path: p}, statusCopied)
-		return
-	}
-	c.afterHelp(ctx, i, err, false)
+	c.settle(ctx, i, arrival{path: p}, false, err)
 }
 
 func (c *copier) link(ctx context.Context, f transfer.File, p string) error {
