@@ -6,10 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash/crc32"
-	"io"
 	"math/bits"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -62,9 +60,6 @@ func multiply(a, b uint32) uint32 {
 	return product
 }
 
-// aliveEvery is how often a checksum says that it is still being computed.
-const aliveEvery = time.Second
-
 // Checksum implements endpoints.Checksummer: what the store keeps of a whole
 // object, what it has confirmed of an upload's parts, and else what is read.
 func (s *Storage) Checksum(ctx context.Context, p, alg string, offset, length int64, alive func()) (string, error) {
@@ -98,35 +93,13 @@ func (s *Storage) Checksum(ctx context.Context, p, alg string, offset, length in
 	case ok && h.ChecksumType != types.ChecksumTypeComposite && offset == 0 && (length < 0 || length >= size):
 		crc = whole
 	default:
-		crc, err = s.readSum(ctx, p, offset, length, alive)
+		sum, err := endpoints.ReadChecksum(ctx, s, p, alg, offset, length, alive)
+		return sum, s.failed(ctx, op, p, err)
 	}
 	if err != nil {
 		return "", s.failed(ctx, op, p, err)
 	}
 	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc)), nil
-}
-
-func (s *Storage) readSum(ctx context.Context, p string, offset, length int64, alive func()) (uint32, error) {
-	in, err := s.Open(ctx, p, offset, length)
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	h := endpoints.NewHash("crc32c")
-	last := time.Now()
-	for {
-		_, err := io.CopyN(h, in, 1<<20)
-		if err == io.EOF {
-			return binary.BigEndian.Uint32(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		if alive != nil && time.Since(last) >= aliveEvery {
-			alive()
-			last = time.Now()
-		}
-	}
 }
 
 // etag compares entity tags, which some stores put in quotes and some do not.
