@@ -69,14 +69,14 @@ func TestMail(t *testing.T) {
 	const webSecret = "a secret of 24 bytes and more"
 	s := newSite(t, fmt.Sprintf(`from: ferry@example.org, owners: {"*": "owner@example.org,failed"}, smtp: {server: %q, ca_file: %q}, webhook: {url: %q, secret_file: %q}`,
 		box.address, authority[0], web.URL, secret(t, webSecret)))
-	s.daemon()
+	s.Daemon(t, "gridferryd")
 
 	good := s.submit("results.dat", "ada@example.org,succeeded")
 	bad := s.submit("missing.dat", "")
-	if task := s.wait(good); task.Status != transfer.Succeeded {
+	if task := s.ended(good); task.Status != transfer.Succeeded {
 		t.Fatalf("the good task: %s", task.Verdict)
 	}
-	if task := s.wait(bad); task.Status != transfer.Failed {
+	if task := s.ended(bad); task.Status != transfer.Failed {
 		t.Fatalf("the bad task: %s", task.Status)
 	}
 	harness.Eventually(t, time.Minute, func() error {
@@ -94,8 +94,8 @@ func TestMail(t *testing.T) {
 		default:
 			t.Errorf("a mail to %s", to)
 		}
-		want = append(want, "Task ID: "+string(id), "Task Type: TRANSFER", "Source: file://here (file://here"+s.tree, "Destination: file://here (file://here"+s.tree,
-			"Label: beam time 7", "Faults:", "URL: http://temporal.example.org:8233/namespaces/"+s.temporal.Namespace+"/workflows/"+string(id))
+		want = append(want, "Task ID: "+string(id), "Task Type: TRANSFER", "Source: file://here (file://here"+s.Files, "Destination: file://here (file://here"+s.Files,
+			"Label: beam time 7", "Faults:", "URL: http://temporal.example.org:8233/namespaces/"+s.Temporal.Namespace+"/workflows/"+string(id))
 		text := strings.Join(strings.Fields(l.text), " ")
 		for _, words := range want {
 			if !strings.Contains(text, words) {
@@ -142,8 +142,8 @@ func TestSendGrid(t *testing.T) {
 	web := httptest.NewServer(api)
 	defer web.Close()
 	s := newSite(t, fmt.Sprintf(`from: ferry@example.org, sendgrid: {url: %q, key_file: %q}`, web.URL, secret(t, "SG.key")))
-	s.daemon()
-	s.wait(s.submit("results.dat", "ada@example.org"))
+	s.Daemon(t, "gridferryd")
+	s.ended(s.submit("results.dat", "ada@example.org"))
 	harness.Eventually(t, time.Minute, func() error {
 		if n := len(api.bodies()); n != 1 {
 			return fmt.Errorf("%d requests", n)

@@ -104,7 +104,7 @@ func TestOnce(t *testing.T) {
 	box := newMailbox(t, "", "")
 	tap := newWiretap(t, box.address)
 	s := newSite(t, fmt.Sprintf("from: ferry@example.org, smtp: {server: %q, tls: none}", tap.listener.Addr()))
-	daemon := s.daemon()
+	daemon := s.Daemon(t, "gridferryd")
 	seen := 0
 	for _, at := range points {
 		killed := make(chan struct{})
@@ -129,9 +129,9 @@ func TestOnce(t *testing.T) {
 			}
 		}
 		daemon.Restart()
-		s.wait(id)
+		s.ended(id)
 		// The workflow waits for its errands before it ends.
-		_, err := s.service.Wait(t.Context(), id)
+		_, err := s.Service.Wait(t.Context(), id)
 		must(t, err)
 		all := box.letters()
 		ids := make(map[string]int)
