@@ -7,7 +7,7 @@ BIN := $(CURDIR)/bin
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 GOTESTSUM := gotest.tools/gotestsum@v1.13.0
-# As in integration/harness/build.go.
+# As in integration/harness/installed.go.
 TEMPORAL_CLI := v1.5.1
 VERSITYGW := v1.8.0
 # Debian's is years old; only benchmarks and soaks want it.

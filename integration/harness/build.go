@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -43,31 +42,6 @@ func Binary(t testing.TB, name string) string {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", name, err, out)
-	}
-	return target
-}
-
-// temporalCLI is the newest release that `go install` can install: later ones
-// carry a replace directive.
-const temporalCLI = "github.com/temporalio/cli/cmd/temporal@v1.5.1"
-
-// TemporalCLI returns the path of the stock temporal command. The first call
-// on a machine downloads and compiles it, which takes minutes; where that fails
-// the test is skipped.
-func TemporalCLI(t testing.TB) string {
-	t.Helper()
-	_, version, _ := strings.Cut(temporalCLI, "@")
-	dir := cacheDir(t, "temporal-"+version)
-	defer lock(t, filepath.Join(dir, "lock"))()
-	target := filepath.Join(dir, "temporal")
-	if _, err := os.Stat(target); err == nil {
-		return target
-	}
-	cmd := exec.Command("go", "install", temporalCLI)
-	cmd.Dir = dir // in no module
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		Lacking(t, "needs the stock temporal command: go install "+temporalCLI+": "+tail(string(out), 1<<10))
 	}
 	return target
 }
