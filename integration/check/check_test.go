@@ -23,6 +23,7 @@ import (
 
 	"github.com/gridferry/gridferry/integration/globus"
 	"github.com/gridferry/gridferry/integration/harness"
+	"github.com/gridferry/gridferry/integration/host"
 	"github.com/gridferry/gridferry/integration/s3"
 	"github.com/gridferry/gridferry/integration/sftp"
 	"github.com/gridferry/gridferry/transfer"
@@ -44,8 +45,6 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{T: t, dir: t.TempDir(), program: harness.Binary(t, "gridferry")}
 	ca := gsitest.NewCA(t)
-	temporal := harness.NewTemporal(t, harness.TemporalOptions{})
-	s.env = harness.Environment(temporal.Env()...)
 	gsi, ftp, store, ssh, disk := globus.NewServer(t, globus.Options{CA: ca}), globus.NewProftpd(t, ""), s3.NewStore(t, s3.StoreOptions{}), sftp.NewServer(t), t.TempDir()
 	keys := s.file("keys", fmt.Sprintf("[lab]\naws_access_key_id = %s\naws_secret_access_key = %s\n[wrong]\naws_access_key_id = %s\naws_secret_access_key = wrong\n", store.Access, store.Secret, store.Access))
 	bucket := func(name string) string {
@@ -76,18 +75,9 @@ func newSite(t *testing.T) *site {
 		}
 		fmt.Fprintln(&records, "}")
 	}
-	conf := s.file("gridferryd.yaml", fmt.Sprintf("roles: [control, data, site]\nsite: here\ndata_dir: %q\ntrust_dir: %q\nroots: {\"*\": [%q]}\ncredentials:\n%sendpoints:\n%s",
-		filepath.Join(s.dir, "data"), ca.Dir, disk, &credentials, &records))
-	p := harness.Start(t, harness.Command{
-		Path: harness.Binary(t, "gridferryd"), Args: []string{"run", "--config", conf},
-		Env: append(slices.Clone(s.env), "X509_USER_PROXY="+ca.ProxyFile(ca.Proxy(ca.User("Ada")))),
-	})
-	p.Ready(time.Minute, func() error {
-		if n := strings.Count(p.Log(), "worker started"); n < 3 {
-			return fmt.Errorf("%d of its 3 roles are served", n)
-		}
-		return nil
-	})
+	h := host.New(t, host.Config{Roots: []string{disk}, TrustDir: ca.Dir, Credentials: credentials.String(), Endpoints: records.String()})
+	h.Daemon(t, "gridferryd", "X509_USER_PROXY="+ca.ProxyFile(ca.Proxy(ca.User("Ada"))))
+	s.env = harness.Environment(h.Temporal.Env()...)
 	return s
 }
 
