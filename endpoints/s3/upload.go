@@ -26,7 +26,8 @@ import (
 // Its parts are all of one length, but for the last one, and the part that
 // begins at byte off has the number off/unit + 1: it is the same whoever sends
 // it, in whatever order. Amazon would take parts of any length and numbers with
-// gaps, but others do not: see Cloudflare's "Multipart upload" of R2.
+// gaps, but Cloudflare wants one length ("Multipart upload" of R2), and rclone no
+// gaps (its help of "serve s3").
 type upload struct {
 	id    string
 	key   string // that it will be
