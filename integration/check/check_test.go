@@ -168,6 +168,9 @@ func (s *site) sound(t *testing.T, e end) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
+	if after := what(t, data); !maps.Equal(before, after) {
+		t.Errorf("looking has made %q of %q", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
+	}
 
 	// Of the directories of checks only that of one that died goes.
 	const id = "-8c2b7c4e-53a1-4f0e-9d0a-6f3b1c2d4e5f"
