@@ -40,7 +40,7 @@ func (s *Storage) digests() []string {
 		return s.opts.digests
 	}
 	for _, name := range []string{"dCache", "XRootD"} {
-		if strings.HasPrefix(s.server.name, name) {
+		if named(s.server.name, name) {
 			return []string{"adler32"}
 		}
 	}

@@ -95,6 +95,8 @@ func TestWhoIsAskedForDigests(t *testing.T) {
 	}{
 		{"dCache/9.2.1", "", "adler32"},
 		{"XRootD", "auto", "adler32"},
+		{"XrootD/v5.5.3", "", "adler32"},
+		{"Xroot", "", ""},
 		{"Apache/2.4", "", ""},
 		{"dCache/9.2.1", "off", ""},
 		{"Jetty", "adler32, sha256", "sha256 adler32"},

@@ -100,6 +100,7 @@ type server struct {
 	dav    bool
 	times  bool          // it may take modification times
 	name   string        // what it calls itself
+	says   []string      // see Says
 	rtt    time.Duration // shortest
 	proven time.Time
 }

@@ -37,17 +37,21 @@ func (s *Storage) shown(p string) string {
 	return p
 }
 
-// pathOf is the decoded path of what a server refers to, an absolute URL or
-// path; false for what is neither.
-func pathOf(href string) (string, bool) {
+// pathOf is the path of what a server refers to, an absolute URL or path, as it is
+// written and decoded; false for what is neither. What cannot be decoded was not
+// encoded.
+func pathOf(href string) (written, decoded string, ok bool) {
 	if !strings.HasPrefix(href, "/") {
 		_, rest, ok := strings.Cut(href, "://")
 		i := strings.IndexByte(rest, '/')
 		if !ok || i < 0 {
-			return "", false
+			return "", "", false
 		}
 		href = rest[i:]
 	}
 	p, err := url.PathUnescape(href)
-	return p, err == nil
+	if err != nil {
+		p = href
+	}
+	return href, p, true
 }

@@ -24,9 +24,10 @@ const (
 
 // member is one resource of a multistatus.
 type member struct {
-	path  string // decoded
-	entry endpoints.Entry
-	etag  string
+	path    string // decoded
+	written string // as it is in the listing
+	entry   endpoints.Entry
+	etag    string
 }
 
 // bounded fails when more than left bytes are read without left being renewed:
@@ -137,11 +138,14 @@ type response struct {
 // is a collection nor how long it is is Other: it is there, and nothing that
 // could be copied.
 func (r response) member() (member, error) {
-	p, ok := pathOf(strings.TrimSpace(r.Href))
+	written, p, ok := pathOf(strings.TrimSpace(r.Href))
 	if !ok {
 		return member{}, fmt.Errorf("the listing refers to %q, which is no path", short(r.Href))
 	}
-	m := member{path: p, entry: endpoints.Entry{Type: endpoints.Other}}
+	if strings.HasPrefix(r.Href, "/") {
+		written = r.Href // with the blanks that a name may end in
+	}
+	m := member{path: p, written: written, entry: endpoints.Entry{Type: endpoints.Other}}
 	for _, ps := range r.Propstat {
 		if !succeeded(ps.Status) {
 			continue

@@ -155,10 +155,13 @@ func (r *reader) open(op string, length int64) error {
 		ask = 1 // only to see that it is there
 	}
 	var err error
-	if r.now, err = r.s.get(r.ctx, r.path, r.off, ask, want); err != nil {
+	if r.now, err = r.s.get(r.ctx, r.path, r.off, ask, want); errors.Is(err, errMisplace) {
+		r.now, err = r.within(ask, want)
+	}
+	if err != nil {
 		return err
 	}
-	if r.version = r.now.version; !r.version.known() {
+	if r.version = r.now.version; !r.version.known() && want.known() {
 		r.version = want // 416 tells nothing but the size
 	}
 	if r.version.known() {
@@ -176,6 +179,21 @@ func (r *reader) open(op string, length int64) error {
 		r.drop()
 	}
 	return nil
+}
+
+// within asks for no more than there is: XRootD (5.5.3) answers ranges that are open,
+// or end behind the file, with bytes that do not exist.
+func (r *reader) within(length int64, want version) (piece, error) {
+	e, err := r.s.stat(r.ctx, r.path)
+	switch left := e.Size - r.off; {
+	case err != nil || e.Type != endpoints.File:
+		return piece{}, errMisplace
+	case left <= 0:
+		return piece{end: r.off, version: version{size: e.Size}}, nil
+	case length < 0 || length > left:
+		return r.s.get(r.ctx, r.path, r.off, left, want)
+	}
+	return piece{}, errMisplace
 }
 
 // remember notes which version of a file was opened, of a bounded number of

@@ -44,12 +44,18 @@ var (
 	_ endpoints.Credentialed = (*Storage)(nil)
 	_ endpoints.Checksummer  = (*Storage)(nil)
 	_ endpoints.TimeSetter   = (*Storage)(nil)
+
+	_ endpoints.SelfDescriber = (*Storage)(nil)
 )
 
 // Caps tells what the server can do.
 func (s *Storage) Caps() endpoints.Caps {
 	return endpoints.Caps{Kind: Kind, Server: s.server.name, RTT: s.server.rtt, Ranges: s.ranges(), StreamOnly: !s.ranges(), Checksums: s.digests(), Times: s.keepsTimes()}
 }
+
+// Says implements endpoints.SelfDescriber: of the answer to OPTIONS what is about
+// abilities.
+func (s *Storage) Says() []string { return s.server.says }
 
 // ranges says that a range of a file can be written. A server that does not
 // know Content-Range in a PUT may take the range for the whole file (RFC 9110,
@@ -86,6 +92,11 @@ func (s *Storage) login(ctx context.Context) error {
 	srv := server{name: resp.Header.Get("Server"), times: speaksCloud(resp.Header), dav: s.opts.webdav == on, rtt: trip.time(), proven: time.Now()}
 	if len(srv.name) > maxWords {
 		srv.name = srv.name[:maxWords]
+	}
+	for _, key := range []string{"Allow", "DAV", "Accept-Ranges", "Ms-Author-Via"} {
+		for _, value := range resp.Header.Values(key) {
+			srv.says = append(srv.says, key+": "+value)
+		}
 	}
 	if s.opts.webdav == auto {
 		srv.dav = speaksDAV(resp.Header)
@@ -143,6 +154,9 @@ func (s *Storage) enter(ctx context.Context, op, p string) (_ context.Context, l
 	if s.life.Err() != nil {
 		return ctx, nil, fault.Wrap(fault.Transient, op, s.shown(p), errClosed)
 	}
+	if err := s.addressable(op, p); err != nil {
+		return ctx, nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.life, cancel)
 	return ctx, func() { stop(); cancel() }, nil
@@ -177,7 +191,7 @@ func (s *Storage) stat(ctx context.Context, p string) (endpoints.Entry, error) {
 	switch {
 	case err == nil && !found:
 		err = errors.New("the server tells nothing of it")
-	case statusOf(err) == http.StatusBadRequest && p != "/": // what Apache says of names behind that of a file
+	case (statusOf(err) == http.StatusBadRequest || statusOf(err) == http.StatusInternalServerError && s.xrootd()) && p != "/": // what Apache and XRootD say of names behind that of a file
 		if parent, above := s.stat(ctx, path.Dir(p)); missing(above) || above == nil && parent.Type != endpoints.Dir {
 			err = &answer{status: http.StatusNotFound}
 		}

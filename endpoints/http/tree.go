@@ -57,6 +57,7 @@ func (s *Storage) members(ctx context.Context, p string, each func(endpoints.Ent
 	}
 	dir := s.url(p, true).Path
 	err := s.propfind(ctx, p, true, "1", func(m member) error {
+		m.path = s.literal(ctx, dir, m)
 		name, inside := strings.CutPrefix(m.path, dir)
 		name = strings.TrimSuffix(name, "/")
 		switch {
@@ -107,6 +108,11 @@ func (s *Storage) Mkdir(ctx context.Context, p string) error {
 	defer leave()
 	if p == "/" {
 		return fault.New(fault.Exists, op, p, "the directory exists")
+	}
+	if s.xrootd() { // which would say that it has made it
+		if e, err := s.stat(ctx, p); err == nil {
+			return fault.New(fault.Exists, op, p, "there is a "+string(e.Type)+" of this name")
+		}
 	}
 	err = s.change(ctx, request{method: methodMkcol, url: s.url(p, true)})
 	return s.failed(ctx, op, p, s.explain(ctx, op, p, err))
@@ -243,6 +249,9 @@ func (s *Storage) rename(ctx context.Context, op, from, to string) error {
 		} else if err == nil && parent.Type != endpoints.Dir {
 			return fault.New(fault.Exists, op, to, path.Dir(to)+" is a file")
 		}
+	}
+	if err := s.movable(to); err != nil {
+		return err
 	}
 	s.forget(from)
 	s.forget(to)
