@@ -20,6 +20,7 @@ unpacked=(
 	proftpd-core libhashkit2 libhiredis0.14 libmemcached11 libmemcachedutil2 libpcre2-posix3
 	apache2-bin libapr1 libaprutil1
 	nginx libnginx-mod-http-dav-ext
+	xrootd-server xrootd-server-plugins libxrdserver3 libxrdutils3 libxrdcrypto2 libxrdhttputils2
 )
 
 if ! command -v apt-get >/dev/null; then

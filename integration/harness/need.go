@@ -43,6 +43,7 @@ func packages() map[string]string {
 		"tc":                    "iproute2",
 		"unshare":               "util-linux",
 		"vsftpd":                "vsftpd",
+		"xrootd":                "xrootd-server",
 	}
 }
 
@@ -64,7 +65,7 @@ func find(command string) (string, error) {
 	if err == nil {
 		return path, nil
 	}
-	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", filepath.Join(cache(), "debian", "usr", "sbin")} {
+	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin", filepath.Join(cache(), "debian", "usr", "sbin"), filepath.Join(cache(), "debian", "usr", "bin")} {
 		if path, err := exec.LookPath(filepath.Join(dir, command)); err == nil {
 			return path, nil
 		}
