@@ -16,7 +16,7 @@ func testCheck(p *place) {
 	if path == "" {
 		path = "/"
 	}
-	c := check.Run(p.ctx, p.Storage, check.Options{Path: path, Write: path, Name: "gridferry-check", Time: time.Second / 4, Bytes: 8 << 20})
+	c := check.Run(p.ctx, p.Storage, check.Options{Path: path, Write: path, Name: "gridferry-check", Time: time.Second / 4, Bytes: 9 << 20})
 	found := map[string]transfer.Outcome{}
 	for _, f := range c.Findings {
 		p.Logf("%s: %s in %v: %s", f.Name, f.Outcome, time.Duration(f.Took), f.Seen)
