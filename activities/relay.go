@@ -212,6 +212,11 @@ func (r *relay) told() bool {
 	return r.c.stop
 }
 
+// inARequest is up to how many bytes of a source that knows requests are in a
+// part, where several senders are at the file: so much it sends in one answer,
+// and does not read ahead into memory, for there are requests enough.
+const inARequest = 32 << 20
+
 // next takes what of the file is to be moved at once. A storage that knows parts
 // has said how long each of them is; elsewhere a part is as long as may be
 // risked, for between two of them a session idles. The caller holds mu.
@@ -219,7 +224,11 @@ func (r *relay) next(l *large) (endpoints.Range, bool) {
 	if r.c.ends.dst.Caps().Parts.Most > 0 {
 		return l.pop()
 	}
-	return l.popRun(min(r.c.staff.worth(relayedTime), max(l.fair(), r.c.parts.min)))
+	most := min(r.c.staff.worth(relayedTime), max(l.fair(), r.c.parts.min))
+	if !l.whole && r.c.ends.src.Caps().Multiplexed {
+		most = min(most, inARequest)
+	}
+	return l.popRun(most)
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of

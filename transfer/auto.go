@@ -155,8 +155,11 @@ func (at Setting) Start(mean int64) (n int, known bool) {
 		n = at.Most()
 	}
 	if at.Relay && at.Multiplex {
-		// What a store takes for a request is seldom the line's, nor a CPU's.
-		n = at.Most()
+		// What a store takes for a request is seldom the line's, nor a CPU's: but
+		// for large files, whose bytes are.
+		if n = at.Most(); at.Grain(mean) == GrainLarge {
+			n = (n + 1) / 2
+		}
 	}
 	return clamp(n, 1, at.Most()), false
 }
