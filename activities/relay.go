@@ -218,17 +218,22 @@ func (r *relay) told() bool {
 const inARequest = 32 << 20
 
 // next takes what of the file is to be moved at once. A storage that knows parts
-// has said how long each of them is; elsewhere a part is as long as may be
-// risked, for between two of them a session idles. The caller holds mu.
+// has said how long each of them is. A digest is known at the ends of parts only:
+// what a kill cuts short is sent or read again, so they are short. Elsewhere a part
+// is as long as may be risked, for between two of them a session idles. The
+// caller holds mu.
 func (r *relay) next(l *large) (endpoints.Range, bool) {
 	if r.c.ends.dst.Caps().Parts.Most > 0 {
 		return l.pop()
 	}
-	most := min(r.c.staff.worth(relayedTime), max(l.fair(), r.c.parts.min))
-	if !l.whole && r.c.ends.src.Caps().Multiplexed {
+	most := r.c.staff.worth(relayedTime)
+	if l.whole {
+		return l.popUpTo(most)
+	}
+	if r.c.ends.src.Caps().Multiplexed {
 		most = min(most, inARequest)
 	}
-	return l.popRun(most)
+	return l.popRun(min(most, max(l.fair(), r.c.parts.min)))
 }
 
 // resume takes up the digest where the last attempt left it, if it is one of
