@@ -62,7 +62,7 @@ func sets() map[string][]comparison {
 		"large":  {{name: "large", classes: "4x1GiB", peers: everybody, verify: "both", patience: usualPatience}},
 		"speed":  {{name: "speed", classes: "20000x1KiB 200x10MiB 4x1GiB", peers: everybody, verify: "both", patience: usualPatience}},
 
-		// One request after another, each by a program of its own: 8 minutes.
+		// One request after another, each by a program of its own: 14 minutes.
 		"requests": {{name: "requests", classes: "100x1B/each", peers: "guc,guc-fast,scp"}},
 
 		// Where bytes go through the worker: 8 minutes.
