@@ -25,8 +25,8 @@ type Transfer struct {
 var transferLine = regexp.MustCompile(`^DATE=(\S+) HOST=\S+ PROG=\S+ NL\.EVNT=FTP_INFO START=(\S+) USER=\S* FILE=(.*) BUFFER=\d+ BLOCK=\d+ NBYTES=(\d+) VOLUME=\S* STREAMS=(\d+) STRIPES=\d+ DEST=\[(.*?)\] TYPE=(\S+) CODE=(\d+)`)
 
 // Transfers returns what the server says it has moved, in order of ending. A
-// transfer that is cut short is logged with the bytes it had moved; one whose
-// server is killed is not logged.
+// transfer that is cut short is logged with the bytes it had moved, or somewhat
+// fewer; one whose server is killed is not logged.
 func (s *Server) Transfers() []Transfer {
 	s.t.Helper()
 	transfers, err := parseTransfers(s.read("transfer.log"))
