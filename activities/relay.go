@@ -212,9 +212,9 @@ func (r *relay) told() bool {
 	return r.c.stop
 }
 
-// inARequest is up to how many bytes of a source that knows requests are in a
-// part, where several senders are at the file: so much it sends in one answer,
-// and does not read ahead into memory, for there are requests enough.
+// inARequest is up to how many bytes are in a part where both ends know requests
+// rather than sessions: nothing idles between two of those, and so much a source
+// sends in one answer, and need not be read ahead into memory (s3's inOne).
 const inARequest = 32 << 20
 
 // next takes what of the file is to be moved at once. A storage that knows parts
@@ -230,7 +230,7 @@ func (r *relay) next(l *large) (endpoints.Range, bool) {
 	if l.whole {
 		return l.popUpTo(most)
 	}
-	if r.c.ends.src.Caps().Multiplexed {
+	if r.c.ends.src.Caps().Multiplexed && r.c.ends.dst.Caps().Multiplexed {
 		most = min(most, inARequest)
 	}
 	return l.popRun(min(most, max(l.fair(), r.c.parts.min)))
