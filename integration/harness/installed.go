@@ -36,6 +36,13 @@ func Rclone(t testing.TB) string {
 	return installed(t, "rclone", rclone)
 }
 
+// HasRclone says that Rclone has nothing to download and to compile.
+func HasRclone() bool {
+	_, version, _ := strings.Cut(rclone, "@")
+	_, err := os.Stat(filepath.Join(cache(), "rclone-"+version, "rclone"))
+	return err == nil
+}
+
 // installed returns the path of a program, PACKAGE@VERSION. The first call on a
 // machine downloads and compiles it, which takes minutes; where that fails the
 // test is skipped, for want of what.
