@@ -3,6 +3,7 @@ package activities
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ const (
 	BrowseMkdir  BrowseOp = "mkdir"
 	BrowseRename BrowseOp = "rename"
 )
+
+// errNoEmptyDirs is why a person is told that a directory was not made.
+var errNoEmptyDirs = errors.New("folders are there only while something is in them")
 
 // BrowseInput is one operation at a place. Names may be packed
 // (transfer.PackName).
@@ -72,7 +76,9 @@ func (d *Data) browse(ctx context.Context, in BrowseInput) (BrowseResult, error)
 		out.Entry, err = at.Stat(ctx, p)
 		out.Entry = packEntry(out.Entry)
 	case BrowseMkdir:
-		err = at.Mkdir(ctx, p)
+		if err = at.Mkdir(ctx, p); err == nil && at.Caps().NoEmptyDirs {
+			err = &fault.Error{Kind: fault.Unsupported, Op: "make directory", Path: p, Err: errNoEmptyDirs, Hint: "write into it: it comes with what is in it"}
+		}
 	case BrowseRename:
 		var to string
 		if to, err = at.at(ctx, transfer.Location{Endpoint: in.Endpoint, Path: transfer.UnpackName(in.To)}); err == nil {

@@ -181,7 +181,11 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 			return err
 		}
 		out.found.Directories++
-		if req := w.in.Request; (req.PreserveTime || req.PreserveMode) && !w.in.Plan {
+		comes := w.ends.dst.Caps().NoEmptyDirs // with what is in it, and has nothing of its own
+		if comes && p.Make && p.Listed.count()+p.Destinies.count() == 0 {
+			out.ignore(p.Source, "a folder with nothing in it, and the destination has no empty ones")
+		}
+		if req := w.in.Request; (req.PreserveTime || req.PreserveMode) && !w.in.Plan && !comes {
 			t := dirTimes{Path: transfer.PackName(p.Dest)}
 			if req.PreserveTime {
 				t.ModTime = p.ModTime

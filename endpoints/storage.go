@@ -78,6 +78,11 @@ type Caps struct {
 	FoldsCase     bool     // names equal but for case are the same name
 	MaxName       int      // longest name in bytes; 0 is unknown
 
+	// NoEmptyDirs: a directory is there while something is in it, and only then.
+	// Mkdir makes none, and is nil where one may be; what is written or renamed
+	// brings those that lead to it.
+	NoEmptyDirs bool
+
 	// Multiplexed: an open file costs no session of its own, so that one more may
 	// be opened at any time, and one that is read may be given up.
 	Multiplexed bool
@@ -119,7 +124,7 @@ type Storage interface {
 	Create(ctx context.Context, path string, opts CreateOptions) (Writer, error)
 
 	// Mkdir makes one directory; its parent must exist. Exists when the name
-	// is taken, by whatever.
+	// is taken, by whatever. Where Caps.NoEmptyDirs is set, nothing is made.
 	Mkdir(ctx context.Context, path string) error
 
 	// Rename gives from the name to, replacing a file of that name at once.

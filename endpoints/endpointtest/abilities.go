@@ -53,6 +53,7 @@ func testTimes(p *place) {
 	}
 	p.put("f", []byte("x"))
 	p.mkdir("d")
+	p.put("d/x", nil)
 	for _, want := range []time.Time{
 		time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC),
 		time.Date(1999, 12, 31, 23, 59, 59, 0, time.FixedZone("far", 13*3600)),

@@ -16,6 +16,10 @@ func testCheck(p *place) {
 	if path == "" {
 		path = "/"
 	}
+	caps := p.Caps()
+	if caps.NoEmptyDirs {
+		p.put("there", nil)
+	}
 	c := check.Run(p.ctx, p.Storage, check.Options{Path: path, Write: path, Name: "gridferry-check", Time: time.Second / 4, Bytes: 9 << 20})
 	found := map[string]transfer.Outcome{}
 	for _, f := range c.Findings {
@@ -27,14 +31,17 @@ func testCheck(p *place) {
 	if c.Fault != nil || c.Left != "" {
 		p.Errorf("the check ended with %+v, and left %q", c.Fault, c.Left)
 	}
-	caps := p.Caps()
 	for name, claimed := range map[string]bool{
 		"written in ranges": caps.Ranges || caps.Parts.Most > 0, "checksums at the server": len(caps.Checksums) > 0,
 		"times": caps.Times, "modes": caps.Modes, "links": caps.Links,
+		"empty folders": !caps.NoEmptyDirs,
 	} {
 		if got := found[name]; claimed != (got == transfer.Works) {
 			p.Errorf("%s: %s, and Caps says %v", name, got, claimed)
 		}
+	}
+	if caps.NoEmptyDirs {
+		p.ok(p.Remove(p.ctx, p.path("there")))
 	}
 	if left := p.list(""); len(left) != 0 {
 		p.Errorf("left: %v", left)

@@ -207,6 +207,7 @@ func testExclusive(p *place) {
 	p.wantKind("exclusive create of a name that is taken", p.write("f", []byte("two"), opts), fault.Exists)
 	p.wantContent("f", []byte("one"))
 	p.mkdir("d")
+	p.put("d/x", nil)
 	p.wantKind("exclusive create of a directory's name", p.write("d", []byte("two"), opts), fault.Exists)
 }
 

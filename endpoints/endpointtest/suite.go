@@ -21,7 +21,8 @@ import (
 )
 
 // Opener opens a storage for one test and names an empty directory in it:
-// "" for the root, else a path. The Opener sees to it that both go away.
+// "" for the root, else a path. The Opener sees to it that both go away. Where
+// no directory may be empty (Caps.NoEmptyDirs), it names one that is not there.
 type Opener func(t *testing.T) (s endpoints.Storage, dir string)
 
 // Run runs the suite.
@@ -141,6 +142,18 @@ func (p *place) mkdir(name string) {
 	p.ok(p.Mkdir(p.ctx, p.path(name)))
 }
 
+// rmdir removes a directory that has become empty, which may be to be gone.
+func (p *place) rmdir(name string) {
+	p.Helper()
+	err := p.Remove(p.ctx, p.path(name))
+	if p.Caps().NoEmptyDirs {
+		p.wantKind("remove a directory that went with what was in it", err, fault.NotFound)
+		return
+	}
+	p.ok(err)
+}
+
+// list lists a directory. One that may not be empty is gone when it is.
 func (p *place) list(name string) map[string]endpoints.Entry {
 	p.Helper()
 	path := p.dir
@@ -151,7 +164,7 @@ func (p *place) list(name string) map[string]endpoints.Entry {
 		path = "/"
 	}
 	got := map[string]endpoints.Entry{}
-	p.ok(p.List(p.ctx, path, func(page []endpoints.Entry) error {
+	err := p.List(p.ctx, path, func(page []endpoints.Entry) error {
 		for _, e := range page {
 			if _, twice := got[e.Name]; twice {
 				p.Errorf("%q is listed twice", e.Name)
@@ -159,7 +172,10 @@ func (p *place) list(name string) map[string]endpoints.Entry {
 			got[e.Name] = e
 		}
 		return nil
-	}))
+	})
+	if !p.Caps().NoEmptyDirs || !fault.Is(err, fault.NotFound) {
+		p.ok(err)
+	}
 	return got
 }
 

@@ -181,6 +181,7 @@ func (t *thirdParty) refusedAtDestination(at int) {
 	t.Helper()
 	files, content := t.files(20)
 	t.dst.mkdir(t.name(files[at]))
+	t.dst.put(t.name(files[at])+"/x", nil)
 	ended, err := t.send(t.ctx, endpoints.SendOptions{Parallelism: 1, Pipelining: 8}, files)
 	t.wantKind("a run with a taken name", err, fault.Exists)
 	t.proven(ended, content, at)

@@ -25,6 +25,7 @@ type Options struct {
 	Checksums    []string         // algorithms offered; nil is all of endpoints.Algorithms
 	NoThirdParty bool             // Reaches refuses
 	Parts        endpoints.Parts  // as Caps.Parts. Not zero is an object store: files longer than a part are on their way until renamed
+	NoEmptyDirs  bool             // as Caps.NoEmptyDirs
 	Server       string           // as Caps.Server
 	Now          func() time.Time // modification times of what is written; nil is time.Now
 }
@@ -142,6 +143,29 @@ func (d *Disk) resolve(p string, follow bool) (n, parent *node, name string, err
 		}
 	}
 	return stack[len(stack)-1], nil, "", nil
+}
+
+// lead makes the directories above p, where they come with what is in them. The
+// caller holds mu.
+func (d *Disk) lead(p string) {
+	if up := path.Dir(p); d.opts.NoEmptyDirs && up != p {
+		d.lead(up)
+		if n, parent, name, err := d.resolve(up, true); err == nil && n == nil {
+			parent.children[name] = d.newNode(endpoints.Dir)
+		}
+	}
+}
+
+// leave removes the directories above p that have become empty, where they go
+// with what was in them. The caller holds mu.
+func (d *Disk) leave(p string) {
+	for up := path.Dir(p); d.opts.NoEmptyDirs && up != "/"; up = path.Dir(up) {
+		n, parent, name, err := d.resolve(up, false)
+		if err != nil || n == nil || len(n.children) > 0 {
+			return
+		}
+		delete(parent.children, name)
+	}
 }
 
 // kind classifies an errno for a call that reads or writes.

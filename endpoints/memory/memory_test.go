@@ -27,6 +27,12 @@ func TestStreamOnlySuite(t *testing.T) {
 	})
 }
 
+func TestNoEmptyDirsSuite(t *testing.T) {
+	endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) {
+		return memory.NewDisk(memory.Options{NoEmptyDirs: true}).Open(), "/here"
+	})
+}
+
 func write(ctx context.Context, s endpoints.Storage, path string, n int) error {
 	w, err := s.Create(ctx, path, endpoints.CreateOptions{Size: int64(n)})
 	if err != nil {

@@ -51,6 +51,7 @@ func (s *Storage) Caps() endpoints.Caps {
 		Parts:      s.disk.opts.Parts,
 
 		Multiplexed: true,
+		NoEmptyDirs: s.disk.opts.NoEmptyDirs,
 	}
 }
 
@@ -221,6 +222,7 @@ func (s *Storage) Create(ctx context.Context, path string, opts endpoints.Create
 	}
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
+	s.disk.lead(path)
 	n, parent, name, err := s.disk.resolve(path, !opts.Exclusive)
 	switch {
 	case err != nil:
@@ -328,12 +330,17 @@ func (s *Storage) make(ctx context.Context, op Op, path string, t endpoints.Type
 	}
 	s.disk.mu.Lock()
 	defer s.disk.mu.Unlock()
+	if op != Mkdir {
+		s.disk.lead(path)
+	}
 	n, parent, name, err := s.disk.resolve(path, false)
 	switch {
-	case err != nil:
-		return failed(op, path, err, true)
 	case n != nil:
 		return failed(op, path, syscall.EEXIST, true)
+	case op == Mkdir && s.disk.opts.NoEmptyDirs && (err == nil || err == syscall.ENOENT):
+		return nil
+	case err != nil:
+		return failed(op, path, err, true)
 	}
 	n = s.disk.newNode(t)
 	n.target = target
@@ -358,6 +365,7 @@ func (s *Storage) Rename(ctx context.Context, from, to string) error {
 	if err != nil {
 		return failed(Rename, from, err, true)
 	}
+	s.disk.lead(to)
 	old, toParent, toName, err := s.disk.resolve(to, false)
 	switch {
 	case err != nil:
@@ -382,6 +390,7 @@ func (s *Storage) Rename(ctx context.Context, from, to string) error {
 	}
 	delete(parent.children, name)
 	toParent.children[toName] = n
+	s.disk.leave(from)
 	return nil
 }
 
@@ -422,6 +431,7 @@ func (s *Storage) Remove(ctx context.Context, path string) error {
 	}
 	delete(parent.children, name)
 	s.disk.used -= int64(len(n.data))
+	s.disk.leave(path)
 	return nil
 }
 

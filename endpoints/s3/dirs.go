@@ -82,6 +82,16 @@ func (d *dirs) removed(p string) {
 	}
 }
 
+// forgetAbove forgets the directories above p, which may come and go with it.
+func (d *dirs) forgetAbove(p string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for p != "/" {
+		p = path.Dir(p)
+		delete(d.seen, p)
+	}
+}
+
 func (d *dirs) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -124,8 +134,8 @@ func (s *Storage) findDir(ctx context.Context, p string, o object) (*dir, error)
 	return found, nil
 }
 
-// vacant makes sure that a file may be written at p: its directory is there,
-// and it is none itself.
+// vacant makes sure that a file may be written at p: its directory is there, or
+// may come with it, and it is none itself.
 func (s *Storage) vacant(ctx context.Context, op, p string) error {
 	parent := path.Dir(p)
 	if p == "/" || s.object(p).key == "" {
@@ -143,7 +153,11 @@ func (s *Storage) vacant(ctx context.Context, op, p string) error {
 				return fault.New(fault.Exists, op, p, up+" is a file")
 			}
 		}
-		return fault.New(fault.NotFound, op, p, "there is no directory "+parent)
+		if s.opts.emptyDirs {
+			return fault.New(fault.NotFound, op, p, "there is no directory "+parent)
+		}
+		d = &dir{whole: true} // it comes with what is written, and so may those above
+		s.dirs.forgetAbove(p)
 	}
 	if s.client.literal.Load() && !printable(path.Base(p)) {
 		return &fault.Error{Kind: fault.Unsupported, Op: op, Path: p, Err: errControl, Hint: "rename it where it comes from"}

@@ -9,7 +9,8 @@
 // The file /a/b of an endpoint with the root /BUCKET/prefix is the object
 // prefix/a/b of the bucket; without a root, the first element of a path is the
 // bucket. A directory is whatever keys have a slash behind its name, and an
-// empty object of the key "a/" keeps one that is empty. Keys that are no paths
+// empty object of the key "a/" keeps one that is empty, but for stores that the
+// record says take it for a file: they have no empty ones. Keys that are no paths
 // (with "//", "." or "..", control characters that no protocol carries, or an
 // object "a" beside objects "a/...") are listed under names that nobody can
 // open, so that who copies a tree hears of them.
@@ -77,6 +78,7 @@ type clientKey struct{ endpoint, region, owner, fingerprint string }
 type client struct {
 	*s3.Client
 	literal atomic.Bool // listings do not encode keys
+	markers atomic.Bool // the object "a/" was seen to be no object "a"
 	used    time.Time   // when it was last asked for; under the driver's lock
 
 	mu     sync.Mutex

@@ -27,6 +27,7 @@ const (
 	optionRestoreTier   = "restore_tier"   // of archived files that are asked for: "standard" (default), "bulk" or "expedited"; "off": none is, and to read one fails
 	optionRestoreDays   = "restore_days"   // how long a restored copy stays, 1 to 365; default 7
 	optionChecksums     = "checksums"      // "on" (default): CRC-32C goes with what is written; "off" for stores that know nothing of it
+	optionEmptyFolders  = "empty_folders"  // "on" (default): an empty object "a/" keeps an empty folder; "off" for stores that take it for a file
 )
 
 // options is a record, taken apart.
@@ -41,6 +42,7 @@ type options struct {
 	class     types.StorageClass
 	times     bool
 	checksums bool
+	emptyDirs bool
 
 	tier        types.Tier // restoreOff: nothing is restored
 	restoreDays int32
@@ -58,7 +60,7 @@ func Check(rec endpoints.Record) error {
 func Anonymous(rec endpoints.Record) bool { return rec.Options[optionAnonymous] == "on" }
 
 func parse(rec endpoints.Record) (options, error) {
-	o := options{times: true, checksums: true, tier: types.TierStandard, restoreDays: 7, root: strings.TrimSuffix(rec.Root, "/")}
+	o := options{times: true, checksums: true, emptyDirs: true, tier: types.TierStandard, restoreDays: 7, root: strings.TrimSuffix(rec.Root, "/")}
 	bad := func(what, format string, args ...any) (options, error) {
 		return o, fault.New(fault.Invalid, "use", nameOf(rec)+" "+what, fmt.Sprintf(format, args...))
 	}
@@ -116,6 +118,8 @@ func (o *options) set(key, value string) error {
 		onOff(&o.times)
 	case optionChecksums:
 		onOff(&o.checksums)
+	case optionEmptyFolders:
+		onOff(&o.emptyDirs)
 	case optionRequesterPays:
 		var pays bool
 		if onOff(&pays); pays {
@@ -141,7 +145,7 @@ func (o *options) set(key, value string) error {
 	default:
 		err = fmt.Errorf("is not an option: there are %s", strings.Join([]string{
 			optionRegion, optionPathStyle, optionAnonymous, optionRequesterPays, optionEncryption, optionKMSKey,
-			optionStorageClass, optionTimes, optionChecksums, optionRestoreTier, optionRestoreDays,
+			optionStorageClass, optionTimes, optionChecksums, optionEmptyFolders, optionRestoreTier, optionRestoreDays,
 		}, ", "))
 	}
 	return err

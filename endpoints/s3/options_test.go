@@ -16,11 +16,14 @@ func TestRecords(t *testing.T) {
 	if err != nil || o.url != "https://s3.example.org:9000" || !o.pathStyle || o.payer == "" || o.sse != "aws:kms" || o.root != "/bucket/data" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if o, err := parse(endpoints.Record{Kind: Kind}); err != nil || o.url != "" || o.pathStyle || !o.times || !o.checksums {
+	if o, err := parse(endpoints.Record{Kind: Kind}); err != nil || o.url != "" || o.pathStyle || !o.times || !o.checksums || !o.emptyDirs {
 		t.Errorf("Amazon's own: %+v, %v", o, err)
 	}
 	if o, err := parse(endpoints.Record{Kind: Kind, Options: map[string]string{"restore_tier": "bulk", "restore_days": "30"}}); err != nil || o.tier != "Bulk" || o.restoreDays != 30 || !o.restores() {
 		t.Errorf("restoring: %+v, %v", o, err)
+	}
+	if o, err := parse(endpoints.Record{Kind: Kind, Options: map[string]string{"empty_folders": "off"}}); err != nil || o.emptyDirs {
+		t.Errorf("without empty folders: %+v, %v", o, err)
 	}
 	for what, change := range map[string]func(*endpoints.Record){
 		"scheme":                 func(r *endpoints.Record) { r.Scheme = "gsiftp" },

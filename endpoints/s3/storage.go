@@ -2,7 +2,9 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,7 +65,7 @@ const (
 func (s *Storage) Caps() endpoints.Caps {
 	c := endpoints.Caps{
 		Kind: Kind, Server: s.opts.url, Times: s.opts.times, Multiplexed: true,
-		AtOnce: AtOnce, Parts: parts(),
+		AtOnce: AtOnce, Parts: parts(), NoEmptyDirs: !s.opts.emptyDirs,
 	}
 	if s.opts.checksums {
 		c.Checksums = algorithms()
@@ -234,7 +236,8 @@ func (s *Storage) stat(ctx context.Context, p string, o object) (endpoints.Entry
 	return e, nil
 }
 
-// Mkdir implements endpoints.Storage: an empty object of the name with a slash.
+// Mkdir implements endpoints.Storage: an empty object of the name with a slash,
+// where the store keeps such.
 func (s *Storage) Mkdir(ctx context.Context, p string) error {
 	const op = "make directory"
 	ctx, o, leave, err := s.enter(ctx, op, p)
@@ -263,11 +266,41 @@ func (s *Storage) mkdir(ctx context.Context, op, p string, o object) error {
 	} else if !isGone(err) {
 		return err
 	}
+	if !s.opts.emptyDirs {
+		return nil
+	}
 	if err := s.putEmpty(ctx, o, o.dir(), nil); err != nil {
+		return err
+	}
+	if err := s.sureOfMarkers(ctx, op, p, o); err != nil {
 		return err
 	}
 	s.dirs.made(p)
 	return nil
+}
+
+var errMarkers = errors.New("the store takes the empty object that keeps a folder for a file")
+
+// sureOfMarkers looks, once for each client, at what has become of the object
+// that keeps a directory: some servers cut the slash from its key.
+func (s *Storage) sureOfMarkers(ctx context.Context, op, p string, o object) error {
+	if s.client.markers.Load() {
+		return nil
+	}
+	h, err := s.head(ctx, o, o.key)
+	switch {
+	case isGone(err):
+		s.client.markers.Store(true)
+		return nil
+	case err != nil:
+		return err
+	case aws.ToInt64(h.ContentLength) > 0 || s.isClaim(h.Metadata):
+		return fault.New(fault.Exists, op, p, "there is a file of this name") // somebody else's, since just now
+	}
+	if err := s.deleteKey(ctx, o, o.dir()); err != nil {
+		return err
+	}
+	return &fault.Error{Kind: fault.Unsupported, Op: op, Path: p, Err: errMarkers, Hint: "set the endpoint's option " + optionEmptyFolders + " to off"}
 }
 
 // putEmpty writes an object that is there for its name and metadata.
@@ -296,6 +329,9 @@ func (s *Storage) remove(ctx context.Context, op, p string, o object) error {
 		return fault.New(fault.Permission, op, p, "buckets and the root of an endpoint are not removed")
 	}
 	s.fresh.forget(p)
+	if !s.opts.emptyDirs {
+		s.dirs.forgetAbove(p)
+	}
 	h, err := s.head(ctx, o, o.key)
 	switch {
 	case err == nil:
@@ -367,6 +403,9 @@ func (s *Storage) rename(ctx context.Context, op, from, to string, o, target obj
 	}
 	s.fresh.forget(from)
 	s.fresh.forget(to)
+	if !s.opts.emptyDirs && path.Dir(from) != path.Dir(to) {
+		s.dirs.forgetAbove(from)
+	}
 	if err := s.copyObject(ctx, o, o.key, target, target.key, h, nil); err != nil {
 		return err
 	}

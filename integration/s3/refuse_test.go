@@ -19,7 +19,7 @@ import (
 
 // account gives the workers a credential and an endpoint of their own, before they
 // start: lab#NAME is a bucket of the store at addr, as that user.
-func (s *site) account(u s3.User, addr, bucket string) {
+func (s *site) account(u s3.User, addr, bucket string, options ...string) {
 	s.t.Helper()
 	conf, err := os.ReadFile(s.Conf)
 	must(s.t, err)
@@ -27,7 +27,7 @@ func (s *site) account(u s3.User, addr, bucket string) {
 	must(s.t, os.WriteFile(file, fmt.Appendf(nil, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", u.Access, u.Secret), 0o600))
 	for section, line := range map[string]string{
 		"credentials": fmt.Sprintf("%s: {owners: [\"*\"], aws_file: %q}", u.Name, file),
-		"endpoints":   fmt.Sprintf("lab#%s: {kind: s3, scheme: http, servers: [%q], credential: \"file:%s\", root: \"/%s\"}", u.Name, addr, u.Name, bucket),
+		"endpoints":   fmt.Sprintf("lab#%s: {kind: s3, scheme: http, servers: [%q], credential: \"file:%s\", root: \"/%s\", options: {%s}}", u.Name, addr, u.Name, bucket, strings.Join(options, ", ")),
 	} {
 		conf = bytes.Replace(conf, []byte("\n"+section+":\n"), []byte("\n"+section+":\n  "+line+"\n"), 1)
 	}

@@ -2,15 +2,19 @@ package s3_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/endpointtest"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/integration/harness"
 	"github.com/gridferry/gridferry/integration/s3"
 	"github.com/gridferry/gridferry/integration/tree"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // second starts a server that others wrote, and that wants the parts of an
@@ -23,34 +27,40 @@ func second(t *testing.T) *s3.Store {
 	return s3.NewRclone(t)
 }
 
-// It has no empty folders: trees are read from it, and files written where a
-// folder is.
+// It has no empty folders: all else of a tree goes there and comes back the
+// same, and they are told of.
 func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	second := second(t)
 	s := newSite(t)
-	s.account(s3.User{Name: "second", Access: second.Access, Secret: second.Secret}, second.Addr, second.Bucket)
+	s.account(s3.User{Name: "second", Access: second.Access, Secret: second.Secret}, second.Addr, second.Bucket, withoutEmptyFolders)
 	s.worker("worker")
-	src, back := filepath.Join(second.Dir, second.Bucket), filepath.Join(s.files, "back")
+	src, back, there := filepath.Join(s.files, "src"), filepath.Join(s.files, "back"), filepath.Join(second.Dir, second.Bucket, "in", "tree")
+	must(t, os.Mkdir(src, 0o755))
 	must(t, os.Mkdir(back, 0o755))
-	_, err := tree.Make(src, tree.Spec{Seed: 6, Files: 60, Bytes: 20 * mib, Large: []int64{0, 80 * mib, 20 * mib}, Deep: 3}, nil)
+	const empties = 2
+	_, err := tree.Make(src, tree.Spec{Seed: 6, Files: 120, Bytes: 20 * mib, Large: []int64{0, 80 * mib, 20 * mib}, Odd: true, Deep: 3, Empties: empties}, nil)
 	must(t, err)
-	s.succeeds("lab#second:/", s.here(back))
-	same(t, src, back, false)
-
-	flat := filepath.Join(s.files, "flat")
-	must(t, os.Mkdir(flat, 0o755))
-	size := func(i int) int { return i * 1_000_000 } // the last ones in parts
-	for i := range 20 {
-		must(t, os.WriteFile(filepath.Join(flat, fmt.Sprintf("flat%02d", i)), noise(size(i)), 0o600))
+	harness.Age(t, src, longAgo)
+	task := s.wait(s.submit(transfer.Request{Source: s.here(src), Destination: "lab#second:/in/tree", Recursive: true, PreserveTime: true}), 2*time.Minute)
+	// Two go in parts, of which it has no checksums.
+	if p := task.Progress; task.Status != transfer.Succeeded || p.EntriesIgnored != empties || p.FilesUnverified != 2 || p.FilesFailed+p.Faults != 0 {
+		t.Fatalf("%s: %+v", task.Status, p)
 	}
-	s.succeeds(s.here(flat), "lab#second:/")
-	for i := range 20 {
-		if got, err := os.ReadFile(filepath.Join(src, fmt.Sprintf("flat%02d", i))); err != nil || !bytes.Equal(got, noise(size(i))) {
-			t.Errorf("flat%02d is %d bytes that differ, %v", i, len(got), err)
-		}
+	s.succeeds("lab#second:/in/tree", s.here(back))
+	must(t, os.RemoveAll(filepath.Join(src, "empty")))
+	same(t, src, there, true)
+	same(t, src, back, true)
+
+	// What is there is not copied again.
+	task = s.wait(s.submit(transfer.Request{Source: s.here(src), Destination: "lab#second:/in/tree", Recursive: true, Sync: transfer.SyncModified}), time.Minute)
+	if task.Status != transfer.Succeeded || task.Progress.BytesDone > 0 {
+		t.Errorf("a sync is %s and copies: %+v", task.Status, task.Progress)
 	}
 }
+
+// withoutEmptyFolders are the options that the second server wants.
+const withoutEmptyFolders = `checksums: "off", empty_folders: "off"`
 
 // Ranges come in any order there, too, from storages that know nothing of each
 // other, and some twice.
@@ -74,5 +84,33 @@ func TestRangesAtTheSecondServer(t *testing.T) {
 	}
 	if n := uploads(t, store); n != 0 {
 		t.Errorf("%d uploads are still open", n)
+	}
+}
+
+// There the suite runs without what it has not: checksums and empty folders.
+func TestSuiteAtTheSecondServer(t *testing.T) {
+	store, d := second(t), newDriver(t)
+	rec := store.Record("/" + store.Bucket)
+	rec.Options = map[string]string{"checksums": "off", "empty_folders": "off"}
+	endpointtest.Run(t, func(t *testing.T) (endpoints.Storage, string) {
+		return open(t, d, store, rec), "/" + strings.TrimPrefix(t.Name(), "TestSuiteAtTheSecondServer/")
+	})
+}
+
+// Whoever has not said that it has no empty folders hears of it, and of no tree
+// made of files.
+func TestFoldersThatBecomeFiles(t *testing.T) {
+	t.Parallel()
+	store, d := second(t), newDriver(t)
+	rec := store.Record("/" + store.Bucket)
+	rec.Options = map[string]string{"checksums": "off"}
+	s := open(t, d, store, rec)
+	err := s.Mkdir(t.Context(), "/folder")
+	if !fault.Is(err, fault.Unsupported) {
+		t.Fatal(err)
+	}
+	says(t, "the error", err.Error(), "empty_folders", "off")
+	if _, err := s.Stat(t.Context(), "/folder"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("it is there: %v", err)
 	}
 }
