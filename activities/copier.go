@@ -494,6 +494,9 @@ func (c *copier) progress() CopyProgress {
 	defer c.mu.Unlock()
 	p := CopyProgress{Chunk: c.in.Chunk.ID, Sessions: c.staff.want, Sockets: c.tuning.Parallelism}
 	p.Files, p.Bytes = c.counted()
+	if p.Chunk == expressChunk {
+		p.Of = c.in.Chunk.Bytes
+	}
 	for _, part := range c.led.Partial {
 		p.Bytes += part.Have.Total()
 	}

@@ -109,7 +109,8 @@ type FailedFile struct {
 type CopyProgress struct {
 	Chunk string `json:"c"`
 	Files int64  `json:"f"`
-	Bytes int64  `json:"b"` // done plus in flight
+	Bytes int64  `json:"b"`           // done plus in flight
+	Of    int64  `json:"n,omitempty"` // bytes of the file, of an express copy: the workflow hears of it at the end
 
 	Sessions int `json:"cc,omitempty"` // pairs of them, at this moment
 	Sockets  int `json:"p,omitempty"`  // for each file

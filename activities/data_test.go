@@ -64,6 +64,26 @@ func TestExpressNotTaken(t *testing.T) {
 	}
 }
 
+// A file between directories of one host is soon copied; elsewhere one of that
+// size is for the walk, which cuts it into ranges.
+func TestExpressOnOneHost(t *testing.T) {
+	w := newWorld(t)
+	put(t, w.src, "/from/f", content(1, expressLimit+1))
+	d := w.worker("express")
+	d.Site = "beamline"
+	if res, err := d.Express(t.Context(), w.expressInput()); err != nil || res.Taken {
+		t.Errorf("over a line: %+v, %v", res, err)
+	}
+	for _, name := range []string{"src", "dst"} {
+		w.opener.WithRecord(endpoints.Record{Name: name, Kind: "memory", Site: d.Site})
+	}
+	res, err := d.Express(t.Context(), w.expressInput())
+	if err != nil || !res.Taken || !res.Copy.Complete || res.Found.Bytes != expressLimit+1 {
+		t.Fatalf("on the host: %+v, %v", res, err)
+	}
+	sameTree(t, tree(t, w.dst, "/new"), tree(t, w.src, "/from"))
+}
+
 func TestExpressSkips(t *testing.T) {
 	w := newWorld(t)
 	put(t, w.src, "/from/f", []byte("x"))

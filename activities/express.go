@@ -28,14 +28,27 @@ type ExpressResult struct {
 	Copy  CopyResult        `json:"copy,omitzero"`  // the same
 }
 
-// expressLimit is the size in bytes up to which one activity does everything:
-// well within the minute that a chunk is planned for, on any line.
-const expressLimit = 32 << 20
+// How large a file may be, in bytes, for one activity to do everything: well
+// within the minute that a chunk is planned for.
+const (
+	expressLimit = 32 << 20 // on any line
+	hostLimit    = 1 << 30  // between directories of one host, on any disk
+)
+
+// limitOf is how large a file may be between these two ends. Of a bound end that
+// no server answers for, the file system is the worker's own.
+func limitOf(p ProbeResult) int64 {
+	own := func(e End) bool { return e.Site != "" && e.Server == "" }
+	if own(p.Source) && own(p.Destination) {
+		return hostLimit
+	}
+	return expressLimit
+}
 
 const expressChunk = "express"
 
-// Express probes, looks at the one source, and when it is a small file copies
-// and verifies it at once: a whole transfer in one activity.
+// Express probes, looks at the one source, and when it is a file that is soon
+// copied does that and verifies it at once: a whole transfer in one activity.
 func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, error) {
 	var out ExpressResult
 	var p *pair
@@ -60,7 +73,7 @@ func (d *Data) Express(ctx context.Context, in ExpressInput) (ExpressResult, err
 			return nil // the walk tells it as it tells such things
 		case err != nil:
 			return err
-		case e.Type != endpoints.File || e.Size > expressLimit || e.Offline:
+		case e.Type != endpoints.File || e.Size > limitOf(out.Probe) || e.Offline:
 			return nil
 		}
 		f, decision, err = compareFile(ctx, p, in.Request, source, dest, e, true)

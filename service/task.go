@@ -110,7 +110,18 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 	}
 	for _, a := range d.GetPendingActivities() {
 		var p activities.CopyProgress
-		if a.GetActivityType().GetName() != "Copy" || !decode(a.GetHeartbeatDetails(), &p) {
+		name := a.GetActivityType().GetName()
+		if name != "Copy" && name != "Express" || !decode(a.GetHeartbeatDetails(), &p) {
+			continue
+		}
+		if name == "Express" {
+			// The one file of the task, of which the workflow knows nothing yet.
+			task.Progress.Files, task.Progress.Bytes = 1, p.Of
+			task.Progress.FilesInFlight, task.Progress.BytesInFlight = p.Files, p.Bytes
+			if task.Phase == transfer.PhaseStarting && task.Outlook.Prospect == transfer.Progressing {
+				task.Phase, task.Outlook.Text = transfer.PhaseCopying, "progressing"
+				task.Verdict = task.Outlook.String()
+			}
 			continue
 		}
 		// The workflow may have settled the copy since: it is not in flight then.

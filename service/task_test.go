@@ -74,6 +74,32 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// The workflow hears of what an express copy found when that has ended.
+func TestMergeExpress(t *testing.T) {
+	details, err := converter.GetDefaultDataConverter().ToPayloads(activities.CopyProgress{Chunk: "express", Bytes: 300, Of: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	express := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "Express"}, State: enumspb.PENDING_ACTIVITY_STATE_STARTED, HeartbeatDetails: details,
+	}
+	status := workflows.Status{Copying: noon.Add(-10 * time.Second), Task: transfer.Task{
+		Status: transfer.Active, Phase: transfer.PhaseStarting, Outlook: transfer.Outlook{Prospect: transfer.Progressing, Text: "logging in"},
+	}}
+	task := merge(status, described(express), noon)
+	if task.Verdict != "progressing" || task.Phase != transfer.PhaseCopying {
+		t.Errorf("verdict = %q", task.Verdict)
+	}
+	p := task.Progress
+	if p.Files != 1 || p.Bytes != 1000 || p.BytesInFlight != 300 || p.Percent() != 30 || p.Rate != 30 {
+		t.Errorf("progress = %+v, %d%%", p, p.Percent())
+	}
+	express.HeartbeatDetails = nil
+	if p := merge(status, described(express), noon).Progress; p.Files != 0 || p.Bytes != 0 {
+		t.Errorf("before it has begun: %+v", p)
+	}
+}
+
 func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 	queued := func(ago time.Duration) *workflowpb.PendingActivityInfo {
 		return &workflowpb.PendingActivityInfo{

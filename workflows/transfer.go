@@ -174,8 +174,7 @@ func (r *run) tryExpress(ctx workflow.Context) (taken bool, err error) {
 		queue := r.firstQueue()
 		for hop := 0; ; hop++ {
 			res = activities.ExpressResult{}
-			if err := r.do(ctx, queue, "express: "+r.Task.Source, data.Express,
-				activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request, Stage: true}, &res); err != nil {
+			if err := r.doExpress(ctx, queue, &res); err != nil {
 				return err
 			}
 			if res.Taken || !res.Probe.Elsewhere {
@@ -205,6 +204,35 @@ func (r *run) tryExpress(ctx workflow.Context) (taken bool, err error) {
 	r.Work = append(r.Work, w)
 	r.settle(ctx, w, res.Copy)
 	return true, nil
+}
+
+// changeExpressPause is the patch since which a pause has an express copy stop.
+const changeExpressPause = "express-pause"
+
+// doExpress runs the activity that does everything. When the task is paused it
+// stops at its ledger, and the result says how far it got; when it had not begun
+// to copy by then, it is run anew after the pause.
+func (r *run) doExpress(ctx workflow.Context, queue string, res *activities.ExpressResult) error {
+	for {
+		actx, stop := workflow.WithCancel(workflow.WithActivityOptions(ctx, stepOptions(queue, r.Ends.Owner, "express: "+r.Task.Source)))
+		f := workflow.ExecuteActivity(actx, data.Express, activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request, Stage: true})
+		err := r.await(ctx, time.Time{}, func() bool { return f.IsReady() || r.Task.Paused }, r.halted)
+		paused := err == nil && !f.IsReady() && r.since(ctx, changeExpressPause)
+		if err == nil && !paused {
+			err = r.await(ctx, time.Time{}, f.IsReady, r.halted)
+		}
+		stop()
+		if err != nil {
+			_ = f.Get(ctx, nil) // as do has it
+			return err
+		}
+		if err = f.Get(ctx, res); !paused || !temporal.IsCanceledError(err) {
+			return err
+		}
+		if err := r.gate(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // deleteExtras removes what the source does not have, when that was asked for

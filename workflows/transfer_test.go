@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -145,6 +146,53 @@ func TestTransferExpressHalfDone(t *testing.T) {
 	}
 	if task.Progress.FilesDone != 1 || len(w.copied) != 1 || len(w.walks) != 0 || len(w.finishes) != 1 {
 		t.Errorf("%d copies, %d walks, %d finishes, task = %+v", len(w.copied), len(w.walks), len(w.finishes), task)
+	}
+}
+
+// A pause has an express copy stop. One that had not begun to copy is run anew
+// afterwards.
+func TestTransferExpressPaused(t *testing.T) {
+	w := newWorld(t)
+	resumed := w.env.Now().Add(2 * time.Hour)
+	w.express = func(n int) (activities.ExpressResult, error) {
+		if n == 1 {
+			return activities.ExpressResult{}, activity.ErrResultPending // until it is cancelled
+		}
+		if w.env.Now().Before(resumed) {
+			t.Error("it was run while the task was paused")
+		}
+		c := chunk("express", 1)
+		return activities.ExpressResult{
+			Taken: true, Probe: probed(""), Found: transfer.Progress{Files: 1, Bytes: 1e6}, Chunk: c, Copy: complete(activities.CopyInput{Chunk: c}),
+		}, nil
+	}
+	w.at(10*time.Second, func() { w.update(TellPause, true) })
+	w.at(2*time.Hour+time.Second, func() { w.env.SignalWorkflow(TellResume, nil) })
+	task, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`)
+	if err != nil || w.expressed != 2 || task.Progress.FilesDone != 1 {
+		t.Errorf("%d express copies, task = %+v, %v", w.expressed, task, err)
+	}
+}
+
+// One that had begun is gone on with as any copy is.
+func TestTransferExpressPausedHalfDone(t *testing.T) {
+	w := newWorld(t)
+	w.express = func(int) (activities.ExpressResult, error) {
+		return activities.ExpressResult{
+			Taken: true, Probe: probed(""), Found: transfer.Progress{Files: 1, Bytes: 1e6}, Chunk: chunk("express", 1),
+			Copy: activities.CopyResult{Yielded: true},
+		}, nil
+	}
+	w.at(0, func() { w.update(TellPause, true) })
+	w.at(time.Hour, func() {
+		if len(w.copied) != 0 {
+			t.Error("it was copied while the task was paused")
+		}
+		w.env.SignalWorkflow(TellResume, nil)
+	})
+	task, err := w.transfer(`{"source":"gsiftp://a/x","destination":"gsiftp://b/x"}`)
+	if err != nil || w.expressed != 1 || len(w.copied) != 1 || len(w.walks) != 0 || task.Progress.FilesDone != 1 {
+		t.Errorf("%d express copies, %d copies, %d walks, task = %+v, %v", w.expressed, len(w.copied), len(w.walks), task, err)
 	}
 }
 

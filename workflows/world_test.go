@@ -24,18 +24,19 @@ type world struct {
 	t   *testing.T
 	env *testsuite.TestWorkflowEnvironment
 
-	mu       sync.Mutex
-	probes   []activities.ProbeInput
-	walks    []activities.WalkInput
-	copied   []activities.CopyInput
-	deletes  []activities.DeleteInput
-	finishes []activities.FinishInput
-	records  []activities.RecordInput
-	mails    []transfer.Notice
-	awaits   []activities.AwaitInput
-	forgets  int
-	left     []activities.CopyInput
-	stages   []activities.StageInput
+	mu        sync.Mutex
+	probes    []activities.ProbeInput
+	walks     []activities.WalkInput
+	copied    []activities.CopyInput
+	deletes   []activities.DeleteInput
+	finishes  []activities.FinishInput
+	records   []activities.RecordInput
+	mails     []transfer.Notice
+	awaits    []activities.AwaitInput
+	forgets   int
+	expressed int
+	left      []activities.CopyInput
+	stages    []activities.StageInput
 
 	// What the activities answer; n counts the calls from 1. Nil is the
 	// ordinary good answer.
@@ -102,8 +103,12 @@ func (p *players) Probe(_ context.Context, in activities.ProbeInput) (activities
 }
 
 func (p *players) Express(_ context.Context, in activities.ExpressInput) (activities.ExpressResult, error) {
+	p.w.mu.Lock()
+	p.w.expressed++
+	n := p.w.expressed
+	p.w.mu.Unlock()
 	if p.w.express != nil {
-		return p.w.express(1)
+		return p.w.express(n)
 	}
 	return activities.ExpressResult{Probe: probed(in.Request.Route)}, nil
 }
