@@ -23,8 +23,8 @@ func (d *Driver) SetCondition(c endpoints.Condition) {
 	}
 	d.mu.Lock()
 	for name := range drains {
-		if t, ok := d.named[name]; ok && d.drainOf(name) == nil {
-			go t.closeIdle()
+		if e, ok := d.named[name]; ok && d.drainOf(name) == nil {
+			go e.team.closeIdle()
 		}
 	}
 	d.drains = drains

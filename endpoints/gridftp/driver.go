@@ -52,11 +52,11 @@ type Driver struct {
 
 	mu      sync.Mutex
 	closed  bool
+	drains  map[string]endpoints.Drain
+	named   map[string]*endpoint
 	teams   map[string]*team   // by the servers' names
 	servers map[string]*server // by scheme and address
-	drains  map[string]endpoints.Drain
-	gates   map[string]*gate // by the endpoint's name
-	named   map[string]*team // the same
+	forgot  time.Time          // when what is unused was last looked for
 }
 
 // New returns a driver.
@@ -64,7 +64,7 @@ func New(c Config) *Driver {
 	if c.Blocked <= 0 {
 		c.Blocked = 45 * time.Second
 	}
-	return &Driver{config: c, pool: wire.NewPool(c.Pool), teams: map[string]*team{}, servers: map[string]*server{}, gates: map[string]*gate{}, named: map[string]*team{}}
+	return &Driver{config: c, pool: wire.NewPool(c.Pool), named: map[string]*endpoint{}, teams: map[string]*team{}, servers: map[string]*server{}}
 }
 
 // Observe sets Config.Changed. It is called before the first Open.
@@ -243,16 +243,15 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 	}
 	c.Credential, c.Trust, c.Password = id.Credential, id.Trust, id.Password
 	c.Timeouts, c.Network, c.Client, c.Logger = d.config.Timeouts, d.config.Network, d.config.Client, d.config.Logger
-	t := d.team(c.Scheme, rec.Servers)
-	d.mu.Lock()
-	d.named[name] = t
-	d.mu.Unlock()
+	d.forget(time.Now())
+	t, g, leave := d.use(c.Scheme, rec)
 	s := &Storage{
-		driver: d, team: t, gate: d.gate(rec, t), name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c,
+		driver: d, team: t, gate: g, leave: leave, name: name, domain: rec.SecurityDomain(), owner: id.Owner, lent: id.Lent, config: c,
 		root: strings.TrimSuffix(rec.Root, "/"), using: map[*wire.Client]*server{},
 	}
 	client, err := s.session(ctx)
 	if err != nil {
+		_ = s.Close() // there is nothing to lose
 		return nil, err
 	}
 	s.learn(client)

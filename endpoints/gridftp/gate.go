@@ -62,23 +62,21 @@ type gate struct {
 	clients map[*wire.Client]struct{}
 }
 
-// gate returns the one gate of an endpoint; nil when it has no limits.
-func (d *Driver) gate(rec endpoints.Record, t *team) *gate {
+// gate returns the one gate of an endpoint; nil when it has no limits. The
+// caller holds mu.
+func (d *Driver) gate(e *endpoint, rec endpoints.Record) *gate {
 	l := rec.Limits
 	if d.limiter == nil || l.Sessions <= 0 && l.Logins.N <= 0 {
 		return nil
 	}
-	name := nameOf(rec)
-	d.mu.Lock()
-	g := d.gates[name]
+	g := e.gate
 	if g == nil {
-		g = &gate{driver: d, endpoint: name, pair: make(chan struct{}, 1), changed: make(chan struct{}), clients: map[*wire.Client]struct{}{}}
-		d.gates[name] = g
+		g = &gate{driver: d, endpoint: nameOf(rec), pair: make(chan struct{}, 1), changed: make(chan struct{}), clients: map[*wire.Client]struct{}{}}
+		e.gate = g
 	}
-	d.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.limits, g.team = l, t
+	g.limits, g.team = l, e.team
 	return g
 }
 
@@ -136,7 +134,7 @@ func (g *gate) leave() {
 	g.inUse--
 	g.used = time.Now()
 	g.wake()
-	if g.limits.Sessions > 0 {
+	if g.held > 0 {
 		time.AfterFunc(idleHeld, g.shrink)
 	}
 }

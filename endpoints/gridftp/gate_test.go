@@ -64,14 +64,18 @@ func testGate(t *testing.T, l endpoints.Limits) (*gate, *fakeLimiter) {
 	t.Cleanup(d.Close)
 	d.UseLimiter(f)
 	rec := endpoints.Record{Name: "lab#dtn", Servers: []string{"127.0.0.1:1"}, Limits: l}
-	return d.gate(rec, d.team(wire.FTP, rec.Servers)), f
+	_, g, leave := d.use(wire.FTP, rec)
+	t.Cleanup(leave)
+	return g, f
 }
 
 func TestGateKeepsToTheLimit(t *testing.T) { synctest.Test(t, testGateKeepsToTheLimit) }
 
 func testGateKeepsToTheLimit(t *testing.T) {
 	g, f := testGate(t, endpoints.Limits{Sessions: 2})
-	if g.driver.gate(endpoints.Record{Name: "free"}, g.team) != nil {
+	_, free, leave := g.driver.use(wire.FTP, endpoints.Record{Name: "free"})
+	defer leave()
+	if free != nil {
 		t.Error("an endpoint without limits has a gate")
 	}
 	var nobody *gate

@@ -45,7 +45,8 @@ var errLeftOut = errors.New("the server has been left out meanwhile")
 type server struct {
 	driver *Driver
 	scheme wire.Scheme
-	addr   string // host:port
+	addr   string    // host:port
+	asked  time.Time // for it, last; the driver's mu guards it
 
 	mu       sync.Mutex
 	breaker  breaker
@@ -133,6 +134,7 @@ func (d *Driver) server(scheme wire.Scheme, addr string) *server {
 		}
 		d.servers[key] = s
 	}
+	s.asked = time.Now()
 	return s
 }
 
@@ -212,8 +214,11 @@ func (s *server) suspect() { go s.look() }
 // look sees whether the server greets, which decides about a breaker that is
 // open, and opens one that is not when nothing comes.
 func (s *server) look() {
+	if s.driver.ended() { // whose lock comes before the server's
+		return
+	}
 	s.mu.Lock()
-	if s.looking || s.breaker.is(halfOpen) || s.breaker.is(open) && time.Now().Before(s.breaker.until) || s.driver.ended() {
+	if s.looking || s.breaker.is(halfOpen) || s.breaker.is(open) && time.Now().Before(s.breaker.until) {
 		s.mu.Unlock()
 		return
 	}

@@ -22,10 +22,14 @@ func (s *Storage) sessionWith(ctx context.Context, edit func(*wire.Config)) (*wi
 	if s.private {
 		makePrivate(&config)
 	}
+	if !closed {
+		s.coming++
+	}
 	s.mu.Unlock()
 	if closed {
 		return nil, s.errClosed(op)
 	}
+	defer s.came()
 	edit(&config)
 	if err := s.drained(); err != nil {
 		return nil, err
@@ -153,6 +157,25 @@ func (s *Storage) login(ctx context.Context, m member, a *attempt, config wire.C
 	return nil, false, classified
 }
 
+// came notes that a session has been made, or has not.
+func (s *Storage) came() {
+	s.mu.Lock()
+	s.coming--
+	s.mu.Unlock()
+	s.settle()
+}
+
+// settle gives up what the storage shares with others when it is closed and has
+// no session any more.
+func (s *Storage) settle() {
+	s.mu.Lock()
+	over := s.closed && s.coming == 0 && len(s.using) == 0
+	s.mu.Unlock()
+	if over {
+		s.leave()
+	}
+}
+
 // use notes that a session is in use, for Close.
 func (s *Storage) use(c *wire.Client, at *server) error {
 	s.mu.Lock()
@@ -192,4 +215,5 @@ func (s *Storage) release(c *wire.Client) {
 	if drained {
 		s.driver.pool.CloseIdle(at.addr)
 	}
+	s.settle()
 }

@@ -20,6 +20,7 @@ type Storage struct {
 	driver *Driver
 	team   *team
 	gate   *gate  // nil: no limits
+	leave  func() // gives both back
 	name   string // of the endpoint, for errors
 	domain string // the record's SecurityDomain
 	owner  string
@@ -36,6 +37,7 @@ type Storage struct {
 	config  wire.Config
 	private bool // see SetPrivate
 	using   map[*wire.Client]*server
+	coming  int // sessions that are being made
 	closed  bool
 }
 
@@ -142,11 +144,12 @@ func (s *Storage) errClosed(op string) error {
 // Close ends the sessions in use; idle ones stay in the driver's pool.
 func (s *Storage) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
 	for c := range s.using {
 		c.Interrupt()
 	}
+	s.mu.Unlock()
+	s.settle()
 	return nil
 }
 

@@ -25,6 +25,7 @@ type team struct {
 	driver *Driver
 	scheme wire.Scheme
 	names  []string // as the record has them
+	usage  usage
 
 	mu       sync.Mutex
 	members  []member
@@ -41,11 +42,9 @@ type member struct {
 	host string // whose certificate it must show, where the address does not say; else empty
 }
 
-// team returns the one team of these servers.
+// team returns the one team of these servers. The caller holds mu.
 func (d *Driver) team(scheme wire.Scheme, servers []string) *team {
 	key := string(scheme) + " " + strings.Join(servers, " ")
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	t := d.teams[key]
 	if t == nil {
 		t = &team{driver: d, scheme: scheme, names: servers, watchers: map[*func(endpoints.ServerChange)]struct{}{}}

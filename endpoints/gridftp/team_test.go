@@ -20,12 +20,20 @@ func testTeam(t *testing.T, servers ...string) (*Driver, *team) {
 	t.Helper()
 	d := New(Config{})
 	t.Cleanup(d.Close)
-	team := d.team(wire.FTP, servers)
-	if d.team(wire.FTP, servers) != team {
+	team := teamOf(t, d, servers...)
+	if teamOf(t, d, servers...) != team {
 		t.Error("the same servers are two teams")
 	}
-	team.servers(t.Context())
 	return d, team
+}
+
+// teamOf is the team of a storage that stays open until the test ends.
+func teamOf(t *testing.T, d *Driver, servers ...string) *team {
+	t.Helper()
+	team, _, leave := d.use(wire.FTP, endpoints.Record{Name: "lab#dtn", Servers: servers})
+	t.Cleanup(leave)
+	team.servers(t.Context())
+	return team
 }
 
 // choose begins logins and returns where to.
@@ -215,7 +223,7 @@ func TestHeardIsLookedAt(t *testing.T) {
 	}
 	dead := newSilentServer(t, false)
 	dead.Close()
-	d.team(wire.FTP, []string{dead.Addr().String()}).servers(t.Context())
+	teamOf(t, d, dead.Addr().String())
 	down.Server = dead.Addr().String()
 	d.SetCondition(endpoints.Condition{Down: []endpoints.Down{down}})
 	eventually(t, "left out", func() bool { return dead.state(d) == open })
