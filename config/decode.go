@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/gridferry/gridferry/internal/spelling"
 )
 
 // position is where something is said.
@@ -258,29 +259,8 @@ func nearest(key string, keys []string) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	best := slices.MinFunc(keys, func(a, b string) int { return cmp.Compare(distance(key, a), distance(key, b)) })
-	if distance(key, best) <= max(2, len(key)/3) {
-		return fmt.Sprintf("did you mean %s?", best)
+	if near, ok := spelling.Nearest(key, keys); ok {
+		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return "known here: " + strings.Join(keys, ", ")
-}
-
-// distance is Levenshtein's: how many letters to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

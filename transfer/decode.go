@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/internal/spelling"
 )
 
 // MaxRequest is the longest request in bytes of JSON: the largest payload that
@@ -146,7 +147,7 @@ func checkValue(raw json.RawMessage, t reflect.Type, at string) *fault.Error {
 
 func unknownField(prefix, name string, names []string) *fault.Error {
 	right := "fields are " + strings.Join(names, ", ")
-	if near, ok := nearest(name, names); ok {
+	if near, ok := spelling.Nearest(name, names); ok {
 		right = fmt.Sprintf("did you mean %q?", prefix+near)
 	}
 	err := invalid(prefix+name, "is not a field", right)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/internal/spelling"
 )
 
 // enumNames maps every text that people may write to the constant it means,
@@ -54,7 +55,7 @@ func oneOf[T ~string](field string, v T, names enumNames[T]) *fault.Error {
 		texts = append(texts, n.text)
 	}
 	right := "write one of " + strings.Join(texts, ", ")
-	if near, ok := nearest(string(v), texts); ok {
+	if near, ok := spelling.Nearest(string(v), texts); ok {
 		right = fmt.Sprintf("did you mean %q? %s", near, right)
 	}
 	return invalid(field, quoteShort(string(v))+" is not known", right)
@@ -75,40 +76,4 @@ func (s *Sync) UnmarshalJSON(text []byte) error {
 	}
 	*s = canonical(Sync(name), syncNames)
 	return nil
-}
-
-// nearest finds the name that is closest to what somebody wrote, if any is
-// close enough to have been meant.
-func nearest(wrote string, names []string) (string, bool) {
-	if len(wrote) > 64 {
-		return "", false
-	}
-	best, at := "", len(wrote)/2+1
-	for _, n := range names {
-		if d := editDistance(strings.ToLower(wrote), n); d < at {
-			best, at = n, d
-		}
-	}
-	return best, best != ""
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -29,7 +29,8 @@ type layer struct {
 
 var layers = []layer{
 	{"fault", nil, "std", "everything imports the vocabulary of errors, so it imports nothing"},
-	{"transfer", []string{"endpoints", "fault"}, "x/text", "the domain is pure: a workflow calls all of it"},
+	{"internal/spelling", nil, "std", "letters have no meaning, and whoever refuses a name may import it"},
+	{"transfer", []string{"endpoints", "fault", "internal/spelling"}, "x/text", "the domain is pure: a workflow calls all of it"},
 	{"endpoints/endpointtest", []string{"endpoints", "endpoints/check", "transfer", "fault"}, "std", "the suite knows the contract, not the drivers"},
 	{"endpoints/check", []string{"endpoints", "transfer", "fault"}, "std", "a check knows the contract and what it means for transfers, not the drivers"},
 	{"endpoints/gridftp", []string{"endpoints", "fault", "wire"}, "std", "a driver adapts one protocol to the storage interface"},
@@ -52,7 +53,7 @@ var layers = []layer{
 	{"gateway/mover", []string{"gateway/api", "activities", "blob", "transfer", "endpoints", "fault", "wire"}, "*", "a worker without a store gets leases, blobs and credentials through this door"},
 	{"gateway", []string{"transfer", "endpoints", "fault", "wire"}, "*", "doors translate and never decide"},
 	{"notify", []string{"transfer", "fault"}, "*", "mail knows tasks, not how they run"},
-	{"config", []string{"endpoints", "transfer", "fault"}, "*", "configuration is read before anything runs"},
+	{"config", []string{"endpoints", "transfer", "fault", "internal/spelling"}, "*", "configuration is read before anything runs"},
 	{"bench", []string{"transfer", "endpoints", "fault"}, "std", "what is made of measurements is arithmetic; the command measures"},
 	{"internal", []string{"fault", "transfer", "endpoints"}, "*", "helpers are below the rooms that use them"},
 	{"workers", []string{"*"}, "*", "programs put the rooms together"},
