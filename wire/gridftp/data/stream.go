@@ -10,28 +10,7 @@ import (
 // connection whose end is the file's end. It returns how many bytes it sent.
 // After an error the Set is closed; otherwise it can be used again.
 func (s *Set) SendStream(ctx context.Context, source Source, config Config, progress func(Range)) (int64, error) {
-	config = config.withDefaults()
-	c, err := s.first(ctx, config)
-	if err != nil {
-		_ = s.Close()
-		return 0, err
-	}
-	w := newWatch(ctx, config.Stall, nil)
-	w.add(c)
-	n, err := sendStream(c, source, w, progress)
-	if err != nil {
-		err = w.cause(err)
-	}
-	err = errors.Join(err, w.end())
-	if err == nil {
-		err = c.finish()
-	}
-	if err != nil {
-		_ = s.Close()
-		return n, err
-	}
-	s.remove(c)
-	return n, nil
+	return s.stream(ctx, config, func(c *conn, w *watch) (int64, error) { return sendStream(c, source, w, progress) }, (*conn).finish)
 }
 
 func sendStream(c *conn, source Source, w *watch, progress func(Range)) (int64, error) {
@@ -79,6 +58,14 @@ func sendStream(c *conn, source Source, w *watch, progress func(Range)) (int64, 
 // an error; without TLS a peer that died may look like one that has finished.
 // It returns how many bytes came. After an error the Set is closed.
 func (s *Set) ReceiveStream(ctx context.Context, sink io.WriterAt, offset int64, config Config, o ReceiveOptions) (int64, error) {
+	ended := func(*conn) error { return nil } // by the peer
+	return s.stream(ctx, config, func(c *conn, w *watch) (int64, error) { return receiveStream(c, sink, offset, w, o) }, ended)
+}
+
+// stream has move take one file over a connection of its own, and finish end
+// that when all is well. It returns what move says of bytes. After an error the
+// Set is closed.
+func (s *Set) stream(ctx context.Context, config Config, move func(*conn, *watch) (int64, error), finish func(*conn) error) (int64, error) {
 	config = config.withDefaults()
 	c, err := s.first(ctx, config)
 	if err != nil {
@@ -87,11 +74,14 @@ func (s *Set) ReceiveStream(ctx context.Context, sink io.WriterAt, offset int64,
 	}
 	w := newWatch(ctx, config.Stall, nil)
 	w.add(c)
-	n, err := receiveStream(c, sink, offset, w, o)
+	n, err := move(c, w)
 	if err != nil {
 		err = w.cause(err)
 	}
 	err = errors.Join(err, w.end())
+	if err == nil {
+		err = finish(c)
+	}
 	s.remove(c)
 	if err != nil {
 		_ = s.Close()
