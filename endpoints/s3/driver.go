@@ -96,7 +96,7 @@ const (
 	tries = 3
 
 	// memoryAhead is how many times partSize bytes all readers and writers of a
-	// driver have under way, besides two that each of them has in any case: 96 MiB.
+	// driver have under way, besides one that each of them has in any case: 96 MiB.
 	memoryAhead = 12
 
 	// provenFor is how long a login counts without being tried again.
@@ -276,17 +276,17 @@ func (d *Driver) buffer() *[partSize]byte {
 
 func (d *Driver) giveBack(b *[partSize]byte) { d.buffers.Put(b) }
 
-// claim makes room for partSize bytes more that are read ahead or being sent, if
-// there is any.
-func (d *Driver) claim() bool {
-	if d.ahead.Add(1) <= memoryAhead {
+// claim makes room for n times partSize bytes more that are read ahead or being
+// sent, if there is any.
+func (d *Driver) claim(n int32) bool {
+	if d.ahead.Add(n) <= memoryAhead {
 		return true
 	}
-	d.ahead.Add(-1)
+	d.ahead.Add(-n)
 	return false
 }
 
-func (d *Driver) unclaim() { d.ahead.Add(-1) }
+func (d *Driver) unclaim(n int32) { d.ahead.Add(-n) }
 
 // algorithms are the checksums that this driver offers: the one that stores
 // keep of whole objects, however they were uploaded, and that Go computes fast.

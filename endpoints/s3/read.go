@@ -303,7 +303,7 @@ func (r *reader) request() {
 	for r.asked < r.end && len(r.ahead) < r.window {
 		st := &stretch{done: make(chan struct{})}
 		if len(r.ahead) > 0 {
-			if st.shared = r.s.driver.claim(); !st.shared {
+			if st.shared = r.s.driver.claim(1); !st.shared {
 				return
 			}
 		}
@@ -324,7 +324,7 @@ func (r *reader) drop(st *stretch) {
 	}
 	r.s.driver.giveBack(st.buf)
 	if st.shared {
-		r.s.driver.unclaim()
+		r.s.driver.unclaim(1)
 	}
 }
 

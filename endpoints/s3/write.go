@@ -210,15 +210,14 @@ func (w *writer) send() error {
 	case <-w.ctx.Done():
 		return w.ctx.Err()
 	}
-	// More than one at a time only where there is memory for it.
-	shared := w.s.driver.claim()
-	if !shared {
-		w.sending.Wait()
-	}
 	data, lent, off := w.buf, w.lent, w.off
 	w.off += int64(len(data))
 	w.buf, w.lent = nil, nil
-	w.sending.Go(func() {
+	// Behind the caller's back only where there is memory for what is collected
+	// meanwhile, besides one buffer that each writer has.
+	room := int32(w.unit / partSize)
+	shared := w.s.driver.claim(room)
+	send := func() {
 		err := w.s.sendPart(w.ctx, w.o, w.up, off, data)
 		if err == nil && lent != nil { // else the transport may be reading it yet
 			w.s.driver.giveBack(lent)
@@ -232,10 +231,15 @@ func (w *writer) send() error {
 			w.mu.Unlock()
 		}
 		if shared {
-			w.s.driver.unclaim()
+			w.s.driver.unclaim(room)
 		}
 		<-w.slots
-	})
+	}
+	if shared {
+		w.sending.Go(send)
+	} else {
+		send()
+	}
 	return nil
 }
 
