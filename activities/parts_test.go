@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gridferry/gridferry/endpoints"
+	"github.com/gridferry/gridferry/endpoints/memory"
 	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
@@ -126,6 +127,23 @@ func TestTheEndOfARunNamesTheFile(t *testing.T) {
 	}
 	if c.blocked == nil || c.blocked.Message != want {
 		t.Errorf("the workflow is told %+v", c.blocked)
+	}
+}
+
+// On a fast line a part is what the source sends in one answer.
+func TestRelayedPartsAreOneAnswer(t *testing.T) {
+	const piece = 1 << 20
+	for told, want := range map[int64]int64{0: oneRequest, 5 * piece: 5 * piece, 64 * piece: 64 * piece} {
+		w := newWorld(t, func(src, _ *memory.Options) { src.OneAnswer = told })
+		c := w.begun(piece)
+		c.staff.pace = 1 << 40
+		l := &large{holders: 1}
+		for n := range int64(512) {
+			l.rest = append(l.rest, endpoints.Range{Off: n * piece, End: (n + 1) * piece})
+		}
+		if part, ok := (&relay{c: c, f: c.files[0]}).next(l); !ok || part.Len() != want {
+			t.Errorf("told %d, the first part is of %d bytes, want %d", told, part.Len(), want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding"
 	"encoding/hex"
@@ -212,10 +213,10 @@ func (r *relay) told() bool {
 	return r.c.stop
 }
 
-// inARequest is up to how many bytes are in a part where both ends know requests
-// rather than sessions: nothing idles between two of those, and so much a source
-// sends in one answer, and need not be read ahead into memory (s3's inOne).
-const inARequest = 32 << 20
+// oneRequest is up to how many bytes are in a part where both ends know requests
+// rather than sessions, for nothing idles between two of those: as many as the
+// source sends in one answer, and need not be read ahead into memory, if it says.
+const oneRequest = 32 << 20
 
 // next takes what of the file is to be moved at once. A storage that knows parts
 // has said how long each of them is. A digest is known at the ends of parts only:
@@ -231,7 +232,7 @@ func (r *relay) next(l *large) (endpoints.Range, bool) {
 		return l.popUpTo(most)
 	}
 	if r.c.ends.src.Caps().Multiplexed && r.c.ends.dst.Caps().Multiplexed {
-		most = min(most, inARequest)
+		most = min(most, cmp.Or(r.c.ends.src.Caps().OneAnswer, oneRequest))
 	}
 	return l.popRun(min(most, max(l.fair(), r.c.parts.min)))
 }

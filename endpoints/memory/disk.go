@@ -26,6 +26,7 @@ type Options struct {
 	NoThirdParty bool             // Reaches refuses
 	Parts        endpoints.Parts  // as Caps.Parts. Not zero is an object store: files longer than a part are on their way until renamed
 	NoEmptyDirs  bool             // as Caps.NoEmptyDirs
+	OneAnswer    int64            // as Caps.OneAnswer
 	Server       string           // as Caps.Server
 	Now          func() time.Time // modification times of what is written; nil is time.Now
 }

@@ -52,6 +52,7 @@ func (s *Storage) Caps() endpoints.Caps {
 
 		Multiplexed: true,
 		NoEmptyDirs: s.disk.opts.NoEmptyDirs,
+		OneAnswer:   s.disk.opts.OneAnswer,
 	}
 }
 

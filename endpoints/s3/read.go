@@ -24,7 +24,7 @@ const (
 	mostAhead      = 8
 
 	// inOne is up to how many bytes are asked for in one request, and not kept in
-	// memory: who wants so little reads other pieces or files besides.
+	// memory (Caps.OneAnswer): who wants so little reads other pieces or files besides.
 	inOne = 4 * partSize
 
 	// rereads is how often a stretch is asked for again when its connection

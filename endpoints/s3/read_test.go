@@ -112,7 +112,7 @@ func TestReaderGivesMemoryBack(t *testing.T) {
 func TestShortPieceIsOneRequest(t *testing.T) {
 	data := pattern(inOne + 7)
 	s, _, requests := storeOf(t, data)
-	in, err := s.Open(t.Context(), "/file", 7, inOne)
+	in, err := s.Open(t.Context(), "/file", 7, s.Caps().OneAnswer)
 	if err != nil {
 		t.Fatal(err)
 	}
