@@ -2,6 +2,7 @@ package gridftp
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -246,5 +247,83 @@ func testForgetsOldAddresses(t *testing.T) {
 	d.later(unusedFor + time.Minute)
 	if _, _, servers := d.known(); servers != 1 {
 		t.Errorf("%d servers are known, of which the team has one", servers)
+	}
+}
+
+// askedLimiter tells of what it is asked for before it answers.
+type askedLimiter struct {
+	*fakeLimiter
+	asked func(n int)
+}
+
+func (l askedLimiter) Hold(ctx context.Context, endpoint string, n, limit int, lost func()) error {
+	l.asked(n)
+	return l.fakeLimiter.Hold(ctx, endpoint, n, limit, lost)
+}
+
+// TestForgettingKeepsToTheLimit: what counts the sessions of an endpoint is the
+// same for as long as one is open, or held, or just being given back.
+func TestForgettingKeepsToTheLimit(t *testing.T) { synctest.Test(t, testForgettingKeepsToTheLimit) }
+
+func testForgettingKeepsToTheLimit(t *testing.T) {
+	d := New(Config{})
+	t.Cleanup(d.Close)
+	rec := endpoints.Record{Name: "lab#dtn", Servers: []string{"127.0.0.1:1"}, Limits: endpoints.Limits{Sessions: 2}}
+	gateAfter := func() *gate {
+		d.later(unusedFor + time.Minute)
+		_, g, leave := d.use(wire.FTP, rec)
+		leave()
+		return g
+	}
+	f := &fakeLimiter{}
+	var whileAsked []*gate
+	d.UseLimiter(askedLimiter{f, func(int) { whileAsked = append(whileAsked, gateAfter()) }})
+	_, g, leave := d.use(wire.FTP, rec)
+	if err := g.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := g.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	if gateAfter() != g {
+		t.Error("forgotten with a session in use")
+	}
+	g.leave()
+	if gateAfter() != g {
+		t.Error("forgotten with a connection that is open")
+	}
+	ended()
+	time.Sleep(idleHeld / 2)
+	if gateAfter() != g || f.held() != 1 {
+		t.Errorf("forgotten with %d sessions held", f.held())
+	}
+	time.Sleep(idleHeld)
+	synctest.Wait()
+	if len(whileAsked) != 2 || whileAsked[0] != g || whileAsked[1] != g {
+		t.Errorf("forgotten while the limiter is asked: %p is %p", g, whileAsked)
+	}
+	if f.held() != 0 || gateAfter() == g {
+		t.Errorf("not forgotten, with %d sessions held", f.held())
+	}
+}
+
+// TestGivesBackWithoutALimit: sessions that are held go back also when the
+// endpoint has lost its limit meanwhile.
+func TestGivesBackWithoutALimit(t *testing.T) { synctest.Test(t, testGivesBackWithoutALimit) }
+
+func testGivesBackWithoutALimit(t *testing.T) {
+	g, f := testGate(t, endpoints.Limits{Sessions: 2})
+	if err := g.enter(t.Context()); err != nil || f.held() != 1 {
+		t.Fatalf("%d held: %v", f.held(), err)
+	}
+	_, same, leave := g.driver.use(wire.FTP, endpoints.Record{Name: g.endpoint, Limits: endpoints.Limits{Logins: endpoints.LoginRate{N: 30, Per: time.Minute}}})
+	defer leave()
+	g.leave()
+	time.Sleep(2 * idleHeld)
+	synctest.Wait()
+	if n := f.held(); same != g || n != 0 {
+		t.Errorf("%d sessions are held at an endpoint that allows any number", n)
 	}
 }
