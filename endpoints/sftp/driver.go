@@ -128,6 +128,7 @@ func (d *Driver) Open(ctx context.Context, rec endpoints.Record, id Identity) (*
 		life: life, end: end, fresh: newFresh(), inside: newInside(),
 	}
 	s.pool = d.pool(s, id)
+	context.AfterFunc(life, func() { d.leave(s.pool) })
 	if err := s.login(ctx); err != nil {
 		end(errClosed)
 		return nil, err

@@ -23,8 +23,11 @@ type poolKey struct{ owner, fingerprint, place string }
 // pool is the connections of one owner to one place.
 type pool struct {
 	driver *Driver
+	key    poolKey
 	dialer *dialer
 	most   int
+
+	storages int // open ones; under the driver's lock
 
 	// login lets one at a time log in: sshd drops some when many wait.
 	login chan struct{}
@@ -37,7 +40,8 @@ type pool struct {
 	reaper *time.Timer
 }
 
-// pool returns the connections of a storage's place.
+// pool returns the connections of a storage's place, which the storage leaves at
+// its end.
 func (d *Driver) pool(s *Storage, id Identity) *pool {
 	o := s.opts
 	key := poolKey{id.Owner, id.Fingerprint, fmt.Sprint(o.servers, o.user, o.jumps, o.knownHosts, o.connections)}
@@ -45,13 +49,33 @@ func (d *Driver) pool(s *Storage, id Identity) *pool {
 	defer d.mu.Unlock()
 	p := d.pools[key]
 	if p == nil {
-		p = &pool{driver: d, dialer: &dialer{opts: o}, most: o.connections, login: make(chan struct{}, 1)}
+		p = &pool{driver: d, key: key, dialer: &dialer{opts: o}, most: o.connections, login: make(chan struct{}, 1)}
 		d.pools[key] = p
 	}
+	p.storages++
 	p.mu.Lock()
 	p.dialer.id = id // keys may lie elsewhere by now
 	p.mu.Unlock()
 	return p
+}
+
+func (d *Driver) leave(p *pool) {
+	d.mu.Lock()
+	p.storages--
+	d.mu.Unlock()
+	d.forget(p)
+}
+
+// forget lets go of a pool that nobody uses and that has no connections: keys
+// are renewed, and owners come and go.
+func (d *Driver) forget(p *pool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.storages == 0 && len(p.conns) == 0 && !p.grown && d.pools[p.key] == p {
+		delete(d.pools, p.key)
+	}
 }
 
 // get lends the connection with the least to do, and makes one when there is
@@ -167,6 +191,7 @@ func (p *pool) reap() {
 	for _, c := range idle {
 		c.fail(errIdle)
 	}
+	p.driver.forget(p)
 }
 
 func (p *pool) close() {
