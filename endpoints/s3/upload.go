@@ -44,6 +44,9 @@ type part struct {
 	etag  string
 	crc   uint32
 	known bool // crc is
+	// computed says that the store has computed crc itself, of what it has
+	// received. A store may take one that it is sent, and never look at it.
+	computed bool
 }
 
 func newUpload(id, key string, size int64) *upload {
@@ -139,10 +142,11 @@ func (s *Storage) sendPart(ctx context.Context, o object, u *upload, off int64, 
 	if err != nil {
 		return err
 	}
-	if theirs, ok := decodeSum(out.ChecksumCRC32C); ok && theirs != sum {
+	theirs, computed := decodeSum(out.ChecksumCRC32C)
+	if computed && theirs != sum {
 		return fault.New(fault.Integrity, "write", u.key, "the store has received other bytes than were sent")
 	}
-	u.put(n, part{int64(len(data)), etag(out.ETag), sum, true})
+	u.put(n, part{int64(len(data)), etag(out.ETag), sum, true, computed})
 	return nil
 }
 
@@ -302,7 +306,7 @@ func (s *Storage) openClaim(ctx context.Context, op, p string, o object, meta ma
 		}
 		for _, there := range out.Parts {
 			crc, known := decodeSum(there.ChecksumCRC32C)
-			u.put(aws.ToInt32(there.PartNumber), part{aws.ToInt64(there.Size), etag(there.ETag), crc, known})
+			u.put(aws.ToInt32(there.PartNumber), part{aws.ToInt64(there.Size), etag(there.ETag), crc, known, known})
 		}
 	}
 	s.mu.Lock()
@@ -379,8 +383,8 @@ func (s *Storage) claimSum(ctx context.Context, op, p string, o object, meta map
 	}
 	var crc uint32
 	for _, part := range all {
-		if !part.known {
-			return 0, fault.New(fault.Unsupported, op, p, "the store keeps no checksums of parts, and somebody else has sent some")
+		if !part.computed {
+			return 0, fault.New(fault.Unsupported, op, p, "of some parts the store tells no checksum")
 		}
 		crc = combine(crc, part.crc, part.size)
 	}
@@ -468,7 +472,7 @@ func (s *Storage) copyLarge(ctx context.Context, from object, fromKey string, to
 		})
 		if err == nil {
 			crc, known := decodeSum(out.CopyPartResult.ChecksumCRC32C)
-			u.put(n, part{end - off, etag(out.CopyPartResult.ETag), crc, known})
+			u.put(n, part{end - off, etag(out.CopyPartResult.ETag), crc, known, known})
 		}
 	}
 	if err == nil {

@@ -59,6 +59,25 @@ func TestSecondServer(t *testing.T) {
 	}
 }
 
+// A store that takes the checksums of parts, and tells none of its own, has
+// verified nothing.
+func TestChecksumsThatNobodyComputes(t *testing.T) {
+	t.Parallel()
+	second := second(t)
+	s := newSite(t)
+	s.account(s3.User{Name: "second", Access: second.Access, Secret: second.Secret}, second.Addr, second.Bucket, `empty_folders: "off"`)
+	s.worker("worker")
+	src := filepath.Join(s.files, "src")
+	must(t, os.WriteFile(src, noise(20*mib), 0o600))
+	task := s.wait(s.submit(transfer.Request{Source: s.here(src), Destination: "lab#second:/large"}), 2*time.Minute)
+	if p := task.Progress; task.Status != transfer.Succeeded || p.FilesUnverified != 1 || p.BytesChecksummed != 0 || p.FilesFailed != 0 {
+		t.Errorf("%s: %+v", task.Status, p)
+	}
+	if got, err := os.ReadFile(filepath.Join(second.Dir, second.Bucket, "large")); err != nil || !bytes.Equal(got, noise(20*mib)) {
+		t.Errorf("%d bytes arrived that differ, %v", len(got), err)
+	}
+}
+
 // withoutEmptyFolders are the options that the second server wants.
 const withoutEmptyFolders = `checksums: "off", empty_folders: "off"`
 
