@@ -45,13 +45,14 @@ func (k *carrier) start() {
 	go func() { k.moved <- k.ticket.move(k.ctx) }()
 }
 
-// stop ends the moving, and returns when it has ended.
-func (k *carrier) stop() {
+// stop ends the moving, and returns when it has ended, and why.
+func (k *carrier) stop() (err error) {
 	k.cancel(errStopped)
 	if k.started && !k.ended {
-		<-k.moved
+		err = <-k.moved
 		k.ended = true
 	}
+	return err
 }
 
 var errStopped = errors.New("gridftp: the transfer was broken off")
@@ -127,7 +128,9 @@ func (k *carrier) conclude(command string, w word, moveErr error) error {
 	}
 	switch {
 	case w.err != nil || !k.started:
-		k.stop()
+		if err := k.stop(); errors.Is(err, errEnough) {
+			moveErr = err // the server was quicker to complain than we to say that it may
+		}
 	case !k.ended:
 		// Said before we had the last bytes: they are on their way.
 		moveErr = <-k.moved
