@@ -119,12 +119,15 @@ func (s *site) copyLarge(t *testing.T) {
 	must(t, os.Mkdir(made, 0o755))
 	_, err := tree.Make(made, tree.Spec{Seed: 2, Large: []int64{300 * mib}}, nil)
 	must(t, err)
-	at, dir := s.kinds[0], "large"
+	at, dir, soak := s.kinds[0], "large", os.Getenv("GRIDFERRY_SOAK") != ""
 	step := func(to *kind, dest string) {
-		s.Succeeds(t, transfer.Request{Source: at.at(dir), Destination: to.at(dest), Recursive: true})
+		task := s.Succeeds(t, transfer.Request{Source: at.at(dir), Destination: to.at(dest), Recursive: true})
 		same(t, made, filepath.Join(to.disk, dest), false)
+		if soak && task.Progress.Faults != 0 { // which cost a minute each
+			t.Errorf("from %s to %s there were %d faults, the last of them %+v", at.name, to.name, task.Progress.Faults, task.LastFault)
+		}
 	}
-	if os.Getenv("GRIDFERRY_SOAK") == "" {
+	if !soak {
 		for _, to := range append(slices.Clone(s.kinds[1:]), s.kinds[0]) {
 			step(to, "large-on")
 			if dir != "large" {
