@@ -73,7 +73,7 @@ func sets() map[string][]comparison {
 			{name: "relay-put", route: put, classes: "1x1GiB 100x10MiB", peers: "guc*", patience: usualPatience},
 		},
 
-		// Other storage than GridFTP servers: 40 minutes.
+		// Other storage than GridFTP servers: an hour, half of it to the object store.
 		"stores": {
 			{name: "stores-put", route: toStore, classes: storeClasses, peers: "rclone*,aws*", patience: usualPatience},
 			{name: "stores-get", route: fromStore, classes: storeClasses, peers: "rclone*,aws*", patience: usualPatience},
