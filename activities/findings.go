@@ -182,9 +182,7 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 		}
 		out.found.Directories++
 		comes := w.ends.dst.Caps().NoEmptyDirs // with what is in it, and has nothing of its own
-		if comes && p.Make && p.Listed.count()+p.Destinies.count() == 0 {
-			out.ignore(p.Source, "a folder with nothing in it, and the destination has no empty ones")
-		}
+		p.Bare = comes && p.Make && p.Destinies.count() == 0
 		if req := w.in.Request; (req.PreserveTime || req.PreserveMode) && !w.in.Plan && !comes {
 			t := dirTimes{Path: transfer.PackName(p.Dest)}
 			if req.PreserveTime {
@@ -217,8 +215,10 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 			return err
 		}
 	}
-	return joined(src, dst, func(b both) (bool, error) {
+	over := true
+	err = joined(src, dst, func(b both) (bool, error) {
 		if batch == 0 {
+			over = false
 			rest := p
 			if asListed {
 				rest.At = src.mark()
@@ -230,8 +230,15 @@ func (w *walk) dir(ctx context.Context, p pendingDir, out *findings) error {
 		if !asListed {
 			p.After = b.name
 		}
-		return true, look.at(ctx, b)
+		ignored := out.found.EntriesIgnored
+		err := look.at(ctx, b)
+		p.Bare = p.Bare && out.found.EntriesIgnored > ignored
+		return true, err
 	})
+	if err == nil && over && p.Bare {
+		out.ignore(p.Source, "a folder with nothing in it to copy, and the destination has no empty ones")
+	}
+	return err
 }
 
 func (sp *spool) count() int {

@@ -1,6 +1,8 @@
 package activities
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +36,45 @@ func TestCopyToWhereNoFolderIsEmpty(t *testing.T) {
 			again := w.walk(req, sizes)
 			if again.Found.EntriesIgnored != 1 || again.Errors != 0 {
 				t.Errorf("found when it is walked again: %+v, %d errors", again.Found, again.Errors)
+			}
+		})
+	}
+}
+
+// A folder of which nothing is to be copied is as an empty one, and one with
+// something that failed, or with another folder, is not.
+func TestFilteredFolderWhereNoFolderIsEmpty(t *testing.T) {
+	for name, sizes := range map[string]walkSizes{"whole": defaultWalkSizes, "tiny": tinySizes} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(_, dst *memory.Options) { dst.NoEmptyDirs = true })
+			for i := range 11 { // several runs, and batches, of the tiny sizes
+				put(t, w.src, fmt.Sprintf("/from/left/%02d.tmp", i), nil)
+				put(t, w.src, fmt.Sprintf("/from/kept/%02d.tmp", i), nil)
+			}
+			put(t, w.src, "/from/kept/00.dat", content(1, 100))
+			put(t, w.src, "/from/outer/inner/x.tmp", nil)
+			put(t, w.src, "/from/there/x.tmp", nil)
+			put(t, w.dst, "/to/there/y", nil)
+			put(t, w.src, "/from/wrong/x.tmp", nil)
+			if err := w.src.Open().Symlink(t.Context(), "nowhere", "/from/wrong/link"); err != nil {
+				t.Fatal(err)
+			}
+			req := w.request(func(r *transfer.Request) {
+				r.Filters, r.Symlinks = []transfer.Filter{{Exclude: true, Name: "*.tmp"}}, transfer.SymlinksCopy
+			})
+			wk := w.walk(req, sizes)
+			if wk.Found.EntriesIgnored != 25+2 || wk.Errors != 1 {
+				t.Errorf("found: %+v, %d errors", wk.Found, wk.Errors)
+			}
+			var ignored []string
+			for at, r := range w.results() {
+				if r.Status == "ignored" {
+					ignored = append(ignored, at)
+				}
+			}
+			slices.Sort(ignored)
+			if want := []string{"/from/left", "/from/outer/inner"}; !slices.Equal(ignored, want) {
+				t.Errorf("the results say that %v are ignored, and not %v", ignored, want)
 			}
 		})
 	}

@@ -40,6 +40,7 @@ type pendingDir struct {
 	Destinies *spool `json:"t,omitempty"` // the destination's listing
 	After     string `json:"a,omitempty"` // last name handled
 	At        *mark  `json:"i,omitempty"` // where Listed goes on, when it is read as it was listed: instead of After
+	Bare      bool   `json:"b,omitempty"` // the destination will not have it, by what was listed so far: no directory is empty there
 }
 
 // weigh is how much memory a directory takes, in bytes.
