@@ -1,17 +1,21 @@
 package starter
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gridferry/gridferry/bench"
+	"github.com/gridferry/gridferry/fault"
 	"github.com/gridferry/gridferry/transfer"
 )
 
@@ -140,6 +144,52 @@ func TestBenchEndMakesAndRemovesItsOwn(t *testing.T) {
 		if _, err := os.Stat(again.local("theirs")); err != nil {
 			t.Errorf("%s: has removed what it has not made: %v", field, err)
 		}
+	}
+}
+
+// folderless is a service of a store in which no folder is empty.
+type folderless struct {
+	transfer.Service
+	asked   int
+	deleted []string
+}
+
+func (f *folderless) Mkdir(_ context.Context, at transfer.Place) error {
+	f.asked++
+	return fault.New(fault.Unsupported, "make directory", at.Location, "there are none that are empty")
+}
+
+func (f *folderless) SubmitDelete(_ context.Context, id transfer.TaskID, req transfer.DeleteRequest) (transfer.TaskID, error) {
+	f.deleted = append(f.deleted, req.Paths...)
+	return id, nil
+}
+
+func (f *folderless) Wait(context.Context, transfer.TaskID) (transfer.Task, error) {
+	return transfer.Task{Status: transfer.Succeeded}, nil
+}
+
+// Where folders come with their files none is made, and all are removed.
+func TestBenchWhereNoFolderIsEmpty(t *testing.T) {
+	var said bytes.Buffer
+	svc := &folderless{}
+	s := &session{Program: Program{Owner: "ada", Stderr: &said, NewID: func() transfer.TaskID { return "id" }}, svc: svc}
+	e, err := newBenchEnd(s, "destination", "lab#store:/run", "", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.make(t.Context(), "mine"), e.mkdir(t.Context(), "mine", "out"), e.remove(t.Context(), "mine")); err != nil {
+		t.Fatal(err)
+	}
+	if svc.asked != 1 || !slices.Equal(svc.deleted, []string{"lab#store:/run/mine"}) || !strings.Contains(said.String(), "none that are empty") {
+		t.Errorf("asked %d times for a folder, removed %v, and said %q", svc.asked, svc.deleted, &said)
+	}
+	// The bytes of another directory would be compared, and removed.
+	seen, err := newBenchEnd(s, "destination", "lab#store:/run", t.TempDir(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := seen.make(t.Context(), "mine"); err == nil || !strings.Contains(err.Error(), "destination-dir") || seen.made {
+		t.Errorf("with --destination-dir: %v", err)
 	}
 }
 

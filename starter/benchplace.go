@@ -36,6 +36,7 @@ type benchEnd struct {
 	dir        string // as this machine sees it; empty is not at all
 	credential string
 	made       bool
+	folderless bool // folders come with what is in them
 }
 
 func newBenchEnd(s *session, field, location, dir, credential string, also []string) (*benchEnd, error) {
@@ -127,7 +128,13 @@ func (e *benchEnd) make(ctx context.Context, name string) error {
 		}
 		return err
 	}
-	if err := e.mkdir(ctx, name); err != nil {
+	switch err := e.mkdir(ctx, name); {
+	case fault.Is(err, fault.Unsupported) && e.dir != "":
+		return invalid("destination-dir", fmt.Sprintf("%s cannot be told from any other directory: %v", e.dir, err), "leave it out")
+	case fault.Is(err, fault.Unsupported):
+		e.folderless = true
+		fmt.Fprintf(e.s.Stderr, "Folders are to come with what is copied into them: %v.\n", err)
+	case err != nil:
 		return err
 	}
 	e.made = true
@@ -146,8 +153,11 @@ func (e *benchEnd) make(ctx context.Context, name string) error {
 const probe = "probe"
 
 // mkdir makes a directory as whoever serves the end, so that copies can be
-// written there.
+// written there; none where they come with what is copied.
 func (e *benchEnd) mkdir(ctx context.Context, elements ...string) error {
+	if e.folderless {
+		return nil
+	}
 	if e.here() {
 		return os.Mkdir(e.local(elements...), 0o755)
 	}
