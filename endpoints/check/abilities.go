@@ -36,6 +36,9 @@ func (v *visit) abilities() {
 	v.look("times", noTimes, v.times)
 	v.look("modes", noModes, v.modes)
 	v.look("links", noLinks, v.links)
+	if v.dir == "" && v.caps.NoEmptyDirs { // or writing has looked
+		v.look("empty folders", "", func(context.Context) answer { return noEmptyFolders() })
+	}
 	v.look("free space", "", v.free)
 }
 

@@ -186,6 +186,29 @@ func TestReadOnly(t *testing.T) {
 	wants(t, c, map[string]transfer.Outcome{"folder": transfer.Works, "missing names": transfer.NotTried, "stat": transfer.Works, "read speed, 4 sessions": transfer.Works})
 }
 
+// That folders go with what is in them is told once, by reading alone too.
+func TestNoEmptyFolders(t *testing.T) {
+	for _, write := range []string{"", "/data"} {
+		disk := memory.NewDisk(memory.Options{NoEmptyDirs: true})
+		put(t, disk.Open(), "/data/file", "here")
+		c := check.Run(t.Context(), disk.Open(), brief(check.Options{Path: "/data", Write: write}))
+		wants(t, c, map[string]transfer.Outcome{"empty folders": transfer.Cannot})
+		told := 0
+		for _, f := range c.Findings {
+			if f.Name == "empty folders" {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("with --write %q it is told %d times", write, told)
+		}
+	}
+	c := check.Run(t.Context(), memory.NewDisk(memory.Options{}).Open(), brief(check.Options{}))
+	if slices.ContainsFunc(c.Findings, func(f transfer.Finding) bool { return f.Name == "empty folders" }) {
+		t.Errorf("told of a disk that was not asked: %+v", c.Findings)
+	}
+}
+
 // liar declares abilities and has none of them.
 type liar struct{ *memory.Storage }
 

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gridferry/gridferry/endpoints"
@@ -28,6 +29,7 @@ func (v *visit) sweep() {
 		if err != nil {
 			return untried(err.Error(), "")
 		}
+		slices.Sort(found) // storages list in any order
 		for i, dir := range found {
 			if _, err := v.removeTree(ctx, dir); err != nil && !fault.Is(err, fault.NotFound) {
 				return untried(fmt.Sprintf("%d of %d removed: %v", i, len(found), err), clip(dir)+" is left: remove it by hand")

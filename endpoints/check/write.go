@@ -182,6 +182,11 @@ func (v *visit) writing() {
 	v.look("upper and lower case", "files whose names differ in case alone overwrite each other unseen", v.cases)
 }
 
+// noEmptyFolders is what Caps.NoEmptyDirs comes to.
+func noEmptyFolders() answer {
+	return cannot("a folder is there only while something is in it", "folders of a tree with nothing in them to copy are listed as ignored")
+}
+
 func (v *visit) emptyFolders(ctx context.Context) answer {
 	if err := v.Mkdir(ctx, v.in("hollow")); err != nil {
 		return failed(err)
@@ -189,7 +194,7 @@ func (v *visit) emptyFolders(ctx context.Context) answer {
 	e, err := v.Stat(ctx, v.in("hollow"))
 	switch {
 	case v.caps.NoEmptyDirs && fault.Is(err, fault.NotFound):
-		return cannot("a folder is there only while something is in it", "empty folders of a tree are listed as ignored")
+		return noEmptyFolders()
 	case err != nil:
 		return failed(err)
 	case e.Type != endpoints.Dir:
