@@ -19,7 +19,8 @@ type WalkInput struct {
 	Ends    Ends             `json:"ends"`
 	Request transfer.Request `json:"request"` // normalised
 	Policy  transfer.Policy  `json:"policy"`
-	Probe   ProbeResult      `json:"probe"`
+	Probe   ProbeResult      `json:"probe"`            // empty for a step that is to Open
+	Open    bool             `json:"open,omitempty"`   // the first step also does what Probe does
 	Cursor  string           `json:"cursor,omitempty"` // blob key of the frontier; empty is the beginning
 	Plan    bool             `json:"plan,omitempty"`   // look only: no directory is made at the destination
 	Ranges  bool             `json:"ranges,omitempty"` // whoever asks can deal with files in ranges
@@ -41,6 +42,7 @@ type WalkResult struct {
 	Failed     []FailedFile      `json:"failed,omitempty"`     // the first 25 of Errors; all are in the results
 	Collisions []string          `json:"collisions,omitempty"` // the first 25, as sentences
 	Blocked    *transfer.Fault   `json:"blocked,omitempty"`    // why the walk stopped at Cursor: credential, endpoint down
+	Probe      *ProbeResult      `json:"probe,omitempty"`      // of a step that was to Open; when Elsewhere, nothing was walked
 	Offline    *OfflineList      `json:"offline,omitempty"`    // files of Found that no chunk has: they are to be staged
 }
 
@@ -132,23 +134,35 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (_ W
 		w.faults.add(toFault(err, "", time.Now().UTC()))
 	})
 
+	defer func() {
+		if w.ends != nil {
+			w.ends.Close()
+		}
+	}()
+	if in.Open {
+		if err := w.open(ctx); err != nil || w.res.Probe.Elsewhere {
+			return w.res, err
+		}
+		in = w.in
+	}
 	if in.Cursor == "" && !in.Plan {
 		err := keepFacts(ctx, d.Blobs, Facts{Task: in.Task, Ends: in.Ends, Probe: in.Probe, Options: NewCopyOptions(in.Request, in.Probe.Route.Path), Notify: in.Request.Notify})
 		if err != nil {
 			return WalkResult{}, err
 		}
 	}
-	err = insist(ctx, patience, func() (err error) {
-		w.ends, err = d.openEnds(ctx, in.Ends)
-		return err
-	})
+	if w.ends == nil {
+		err = insist(ctx, patience, func() (err error) {
+			w.ends, err = d.openEnds(ctx, in.Ends)
+			return err
+		})
+	}
 	switch {
 	case err != nil && (ctx.Err() != nil || isDrained(err)):
 		return WalkResult{}, err
 	case err != nil:
 		w.blocked = err
 	default:
-		defer w.ends.Close()
 		if in.Request.Sync == transfer.SyncModified {
 			for _, e := range []*place{w.ends.src, w.ends.dst} {
 				if l, ok := e.Storage.(endpoints.TimeLister); ok {
@@ -167,18 +181,32 @@ func (d *Data) walkStep(ctx context.Context, in WalkInput, sizes walkSizes) (_ W
 	return w.finish(ctx)
 }
 
-// walkProgress is the heartbeat of a walk.
-type walkProgress struct {
+// open logs in to both ends and chooses the route. The ends are left open,
+// unless they are elsewhere.
+func (w *walk) open(ctx context.Context) error {
+	err := insist(ctx, patience, func() error {
+		res, p, err := w.d.probe(ctx, ProbeInput{Ends: w.in.Ends, Rule: w.in.Request.Route})
+		w.in.Probe, w.ends = res, p
+		return err
+	})
+	if err == nil {
+		w.res.Probe = &w.in.Probe
+	}
+	return err
+}
+
+// WalkProgress is the heartbeat of a walk: what this step has found.
+type WalkProgress struct {
 	Files int64 `json:"f"`
 	Bytes int64 `json:"b"`
 	Dirs  int64 `json:"d"`
 	vitals
 }
 
-func (w *walk) progress() walkProgress {
+func (w *walk) progress() WalkProgress {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return walkProgress{w.res.Found.Files, w.res.Found.Bytes, w.res.Found.Directories, w.vitals}
+	return WalkProgress{w.res.Found.Files, w.res.Found.Bytes, w.res.Found.Directories, w.vitals}
 }
 
 // survey lets workers look at one directory or item after the other, until there

@@ -99,6 +99,40 @@ func TestWalkTinyAndWhole(t *testing.T) {
 }
 
 // TestWalkSteps ends each step almost at once: the walk goes on where it was.
+// The first step may log in itself, and then tells what Probe would have told.
+func TestWalkOpens(t *testing.T) {
+	w := newWorld(t)
+	put(t, w.src, "/from/a/f", content(1, 5))
+	req := w.request()
+	d := w.worker("walker")
+	apart := w.probe(d, req)
+	in := WalkInput{Task: testTask, Ends: w.ends(), Request: req, Policy: req.Tuning, Open: true}
+	res, err := d.WalkStep(w.ctx(), in)
+	if err != nil || res.Cursor != "" || len(res.Chunks) != 1 || res.Probe == nil || res.Probe.Elsewhere || res.Probe.Route != apart.Route {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	facts, err := getOne[Facts](w.ctx(), w.blobs, factsKey(testTask))
+	if err != nil || facts.Probe.Route != apart.Route || facts.Options.Route != apart.Route.Path {
+		t.Errorf("facts: %+v, %v", facts, err)
+	}
+
+	w = newWorld(t)
+	put(t, w.src, "/from/a/f", content(1, 5))
+	d = w.worker("walker")
+	w.opener.WithRecord(endpoints.Record{Name: "src", Kind: "memory", Site: "beamline"})
+	res, err = d.WalkStep(w.ctx(), in)
+	if err != nil || res.Probe == nil || !res.Probe.Elsewhere || res.Probe.Route.Queue != transfer.SiteQueue("beamline") || len(res.Chunks) != 0 {
+		t.Errorf("bound: %+v, %v", res, err)
+	}
+	if _, err := getOne[Facts](w.ctx(), w.blobs, factsKey(testTask)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("facts of a walk that was not begun: %v", err)
+	}
+	in.Ends.Destination = "nowhere"
+	if _, err = d.WalkStep(w.ctx(), in); FaultOf(err).Kind != fault.NotFound {
+		t.Errorf("unknown: %v", err)
+	}
+}
+
 func TestWalkSteps(t *testing.T) { synctest.Test(t, testWalkSteps) }
 
 func testWalkSteps(t *testing.T) {

@@ -109,32 +109,32 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 		at[c.ID] = i
 	}
 	for _, a := range d.GetPendingActivities() {
+		var walk activities.WalkProgress
 		var p activities.CopyProgress
-		name := a.GetActivityType().GetName()
-		if name != "Copy" && name != "Express" || !decode(a.GetHeartbeatDetails(), &p) {
-			continue
-		}
-		if name == "Express" {
-			// The one file of the task, of which the workflow knows nothing yet.
-			task.Progress.Files, task.Progress.Bytes = 1, p.Of
-			task.Progress.FilesInFlight, task.Progress.BytesInFlight = p.Files, p.Bytes
-			if task.Phase == transfer.PhaseStarting && task.Outlook.Prospect == transfer.Progressing {
-				task.Phase, task.Outlook.Text = transfer.PhaseCopying, "progressing"
-				task.Verdict = task.Outlook.String()
+		told := a.GetHeartbeatDetails()
+		switch a.GetActivityType().GetName() {
+		case "WalkStep":
+			// Of the first one the workflow knows that it has not ended; another
+			// may have been settled since.
+			if task.Phase == transfer.PhaseStarting && decode(told, &walk) && walk.Files+walk.Dirs > 0 {
+				task.Progress.Files, task.Progress.Bytes, task.Progress.Directories = walk.Files, walk.Bytes, walk.Dirs
+				underWay(&task)
 			}
-			continue
-		}
-		// The workflow may have settled the copy since: it is not in flight then.
-		i, ok := at[p.Chunk]
-		if !ok || task.Chunks[i].State != workflows.ChunkActive {
-			continue
-		}
-		files, bytes := p.Files-task.Chunks[i].Done, p.Bytes-status.ChunkBytes[p.Chunk]
-		task.Progress.FilesInFlight += max(0, files)
-		task.Progress.BytesInFlight += max(0, bytes)
-		task.Chunks[i].Done = max(task.Chunks[i].Done, p.Files)
-		if p.Sockets > 0 {
-			task.Chunks[i].Tuning.Concurrency, task.Chunks[i].Tuning.Parallelism = p.Sessions, p.Sockets
+		case "Express":
+			// The one file of the task, of which the workflow knows nothing yet.
+			if decode(told, &p) {
+				task.Progress.Files, task.Progress.Bytes = 1, p.Of
+				task.Progress.FilesInFlight, task.Progress.BytesInFlight = p.Files, p.Bytes
+				underWay(&task)
+			}
+		case "Copy":
+			// The workflow may have settled the copy since: it is not in flight then.
+			if !decode(told, &p) {
+				continue
+			}
+			if i, ok := at[p.Chunk]; ok && task.Chunks[i].State == workflows.ChunkActive {
+				inFlight(&task, &task.Chunks[i], p, status.ChunkBytes[p.Chunk])
+			}
 		}
 	}
 	if !status.Copying.IsZero() {
@@ -144,6 +144,26 @@ func merge(status workflows.Status, d *workflowservice.DescribeWorkflowExecution
 		task.Outlook, task.Verdict = o, o.String()
 	}
 	return task
+}
+
+// inFlight adds what a copy said of its chunk, of which the task has settled so
+// many bytes.
+func inFlight(t *transfer.Task, c *transfer.Chunk, p activities.CopyProgress, settled int64) {
+	t.Progress.FilesInFlight += max(0, p.Files-c.Done)
+	t.Progress.BytesInFlight += max(0, p.Bytes-settled)
+	c.Done = max(c.Done, p.Files)
+	if p.Sockets > 0 {
+		c.Tuning.Concurrency, c.Tuning.Parallelism = p.Sessions, p.Sockets
+	}
+}
+
+// underWay says of a task that its first step does more by now than log in. The
+// workflow hears of it at the step's end.
+func underWay(t *transfer.Task) {
+	if t.Phase == transfer.PhaseStarting && t.Outlook.Prospect == transfer.Progressing {
+		t.Phase, t.Outlook.Text = transfer.PhaseCopying, "progressing"
+		t.Verdict = t.Outlook.String()
+	}
 }
 
 // unclaimed is how long an activity may lie in its queue before somebody

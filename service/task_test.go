@@ -100,6 +100,29 @@ func TestMergeExpress(t *testing.T) {
 	}
 }
 
+// Nor does it hear before its end of what the first step of a walk has found; of
+// any other it may have heard.
+func TestMergeFirstWalk(t *testing.T) {
+	details, err := converter.GetDefaultDataConverter().ToPayloads(activities.WalkProgress{Files: 30, Bytes: 1000, Dirs: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	walk := &workflowpb.PendingActivityInfo{
+		ActivityType: &commonpb.ActivityType{Name: "WalkStep"}, State: enumspb.PENDING_ACTIVITY_STATE_STARTED, HeartbeatDetails: details,
+	}
+	status := workflows.Status{Task: transfer.Task{
+		Status: transfer.Active, Phase: transfer.PhaseStarting, Outlook: transfer.Outlook{Prospect: transfer.Progressing, Text: "logging in"},
+	}}
+	task := merge(status, described(walk), noon)
+	if p := task.Progress; task.Verdict != "progressing" || task.Phase != transfer.PhaseCopying || p.Files != 30 || p.Bytes != 1000 || p.Directories != 4 {
+		t.Errorf("task = %+v", task)
+	}
+	status.Phase = transfer.PhaseCopying
+	if p := merge(status, described(walk), noon).Progress; p.Files != 0 {
+		t.Errorf("a later step counts: %+v", p)
+	}
+}
+
 func TestMergeTellsWhatOnlyTheServerKnows(t *testing.T) {
 	queued := func(ago time.Duration) *workflowpb.PendingActivityInfo {
 		return &workflowpb.PendingActivityInfo{

@@ -88,11 +88,19 @@ func (r *run) startWalk(ctx workflow.Context) {
 	}
 	r.walking = true
 	actx := workflow.WithActivityOptions(r.copies, stepOptions(r.Probe.Route.Queue, r.Ends.Owner, fmt.Sprintf("segment %d", r.Walk.Segments+1)))
-	step := workflow.ExecuteActivity(actx, data.WalkStep, activities.WalkInput{
-		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Probe: *r.Probe, Cursor: r.Walk.Cursor, Ranges: true, Stage: true,
-	})
+	in := r.walkInput()
+	in.Probe = *r.Probe
+	step := workflow.ExecuteActivity(actx, data.WalkStep, in)
 	var res activities.WalkResult
 	r.follow(ctx, "walk", step, &res, &r.walking, func(ctx workflow.Context) { r.walked(ctx, res) })
+}
+
+// walkInput is the next step of the walk, by a task that knows nothing of its
+// ends yet.
+func (r *run) walkInput() activities.WalkInput {
+	return activities.WalkInput{
+		Task: r.Key, Ends: r.Ends, Request: r.Request, Policy: r.Request.Tuning, Cursor: r.Walk.Cursor, Ranges: true, Stage: true,
+	}
 }
 
 // follow waits for a step beside everything else. Until it has ended underWay

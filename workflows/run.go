@@ -219,6 +219,35 @@ func (r *run) do(ctx workflow.Context, queue, summary string, activity, in, out 
 	return f.Get(ctx, out)
 }
 
+// changePause is the patch since which a pause stops what a task begins with.
+const changePause = "express-pause"
+
+// doPausing is do for what may take longer. When the task is paused the activity
+// is asked to stop, and its result says how far it got; one that had not begun by
+// then is run anew after the pause.
+func (r *run) doPausing(ctx workflow.Context, queue, summary string, activity, in, out any) error {
+	for {
+		actx, stop := workflow.WithCancel(workflow.WithActivityOptions(ctx, stepOptions(queue, r.Ends.Owner, summary)))
+		f := workflow.ExecuteActivity(actx, activity, in)
+		err := r.await(ctx, time.Time{}, func() bool { return f.IsReady() || r.Task.Paused }, r.halted)
+		paused := err == nil && !f.IsReady() && r.since(ctx, changePause)
+		if err == nil && !paused {
+			err = r.await(ctx, time.Time{}, f.IsReady, r.halted)
+		}
+		stop()
+		if err != nil {
+			_ = f.Get(ctx, nil) // as do has it
+			return err
+		}
+		if err = f.Get(ctx, out); !paused || !temporal.IsCanceledError(err) {
+			return err
+		}
+		if err := r.gate(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // progressed forgets a hold: what was wrong has passed.
 func (r *run) progressed(ctx workflow.Context) {
 	if r.suspended() && r.since(ctx, changeSuspension) {

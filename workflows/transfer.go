@@ -56,7 +56,7 @@ func (r *run) transfer(ctx workflow.Context) error {
 	}
 	if r.Task.Phase == transfer.PhaseStarting {
 		r.keepRecord(ctx, true)
-		if err := r.activate(ctx); err != nil {
+		if err := r.setOut(ctx); err != nil {
 			return err
 		}
 		r.Task.Phase = transfer.PhaseCopying
@@ -108,26 +108,69 @@ func (r *run) begin(ctx workflow.Context) {
 	r.publish(ctx)
 }
 
+// changeOpen is the patch since which the first step of a walk logs in itself.
+const changeOpen = "walk-opens"
+
+// setOut logs in to both ends, which chooses the route, and begins to walk, in one
+// activity: a small tree would wait for the engine as long as for its servers.
+func (r *run) setOut(ctx workflow.Context) error {
+	if !r.since(ctx, changeOpen) {
+		return r.activate(ctx)
+	}
+	var res activities.WalkResult
+	err := r.insist(ctx, func() error {
+		return r.seek(func(queue string) (activities.ProbeResult, error) {
+			res = activities.WalkResult{}
+			in := r.walkInput()
+			in.Open = true
+			if err := r.doPausing(ctx, queue, "log in to both ends, segment 1", data.WalkStep, in, &res); err != nil || res.Probe == nil {
+				return activities.ProbeResult{}, err
+			}
+			return *res.Probe, nil
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case res.Probe == nil: // a worker of an older release did not open: it is walked again
+		return r.activate(ctx)
+	}
+	r.probed(ctx, *res.Probe)
+	r.walked(ctx, res)
+	return nil
+}
+
 // activate logs in to both ends, which chooses the route, and waits for
 // credentials as long as it takes.
 func (r *run) activate(ctx workflow.Context) error {
-	return r.insist(ctx, func() error {
-		queue := r.firstQueue()
-		for hop := 0; ; hop++ {
-			var res activities.ProbeResult // anew: absent fields leave what was there
-			if err := r.do(ctx, queue, "log in to both ends", data.Probe, activities.ProbeInput{Ends: r.Ends, Rule: r.Rule}, &res); err != nil {
-				return err
-			}
-			if !res.Elsewhere {
-				r.probed(ctx, res)
-				return nil
-			}
-			if hop == 2 || res.Route.Queue == queue {
-				return misplaced(queue)
-			}
-			queue = res.Route.Queue
-		}
+	var res activities.ProbeResult
+	err := r.insist(ctx, func() error {
+		return r.seek(func(queue string) (activities.ProbeResult, error) {
+			res = activities.ProbeResult{} // anew: absent fields leave what was there
+			err := r.do(ctx, queue, "log in to both ends", data.Probe, activities.ProbeInput{Ends: r.Ends, Rule: r.Rule}, &res)
+			return res, err
+		})
 	})
+	if err == nil {
+		r.probed(ctx, res)
+	}
+	return err
+}
+
+// seek runs a step where the ends are: a worker that is elsewhere finds out on
+// which queue to ask again.
+func (r *run) seek(step func(queue string) (activities.ProbeResult, error)) error {
+	queue := r.firstQueue()
+	for hop := 0; ; hop++ {
+		found, err := step(queue)
+		if err != nil || !found.Elsewhere {
+			return err
+		}
+		if hop == 2 || found.Route.Queue == queue {
+			return misplaced(queue)
+		}
+		queue = found.Route.Queue
+	}
 }
 
 // misplaced is the failure of workers that send one another away.
@@ -171,20 +214,12 @@ func (r *run) tryExpress(ctx workflow.Context) (taken bool, err error) {
 	var res activities.ExpressResult
 	r.Copied = workflow.Now(ctx)
 	err = r.insist(ctx, func() error {
-		queue := r.firstQueue()
-		for hop := 0; ; hop++ {
+		return r.seek(func(queue string) (activities.ProbeResult, error) {
 			res = activities.ExpressResult{}
-			if err := r.doExpress(ctx, queue, &res); err != nil {
-				return err
-			}
-			if res.Taken || !res.Probe.Elsewhere {
-				return nil
-			}
-			if hop == 2 || res.Probe.Route.Queue == queue {
-				return misplaced(queue)
-			}
-			queue = res.Probe.Route.Queue
-		}
+			in := activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request, Stage: true}
+			err := r.doPausing(ctx, queue, "express: "+r.Task.Source, data.Express, in, &res)
+			return res.Probe, err
+		})
 	})
 	if err != nil {
 		r.MustSettle = true
@@ -204,35 +239,6 @@ func (r *run) tryExpress(ctx workflow.Context) (taken bool, err error) {
 	r.Work = append(r.Work, w)
 	r.settle(ctx, w, res.Copy)
 	return true, nil
-}
-
-// changeExpressPause is the patch since which a pause has an express copy stop.
-const changeExpressPause = "express-pause"
-
-// doExpress runs the activity that does everything. When the task is paused it
-// stops at its ledger, and the result says how far it got; when it had not begun
-// to copy by then, it is run anew after the pause.
-func (r *run) doExpress(ctx workflow.Context, queue string, res *activities.ExpressResult) error {
-	for {
-		actx, stop := workflow.WithCancel(workflow.WithActivityOptions(ctx, stepOptions(queue, r.Ends.Owner, "express: "+r.Task.Source)))
-		f := workflow.ExecuteActivity(actx, data.Express, activities.ExpressInput{Task: r.Key, Ends: r.Ends, Request: r.Request, Stage: true})
-		err := r.await(ctx, time.Time{}, func() bool { return f.IsReady() || r.Task.Paused }, r.halted)
-		paused := err == nil && !f.IsReady() && r.since(ctx, changeExpressPause)
-		if err == nil && !paused {
-			err = r.await(ctx, time.Time{}, f.IsReady, r.halted)
-		}
-		stop()
-		if err != nil {
-			_ = f.Get(ctx, nil) // as do has it
-			return err
-		}
-		if err = f.Get(ctx, res); !paused || !temporal.IsCanceledError(err) {
-			return err
-		}
-		if err := r.gate(ctx); err != nil {
-			return err
-		}
-	}
 }
 
 // deleteExtras removes what the source does not have, when that was asked for

@@ -490,6 +490,59 @@ func TestTransferAsksTheWorkerOnTheHostOfABoundEnd(t *testing.T) {
 	}
 }
 
+// The first step of the walk logs in; a worker of an older release does not, and
+// the task goes on as it did then.
+func TestTransferSetsOut(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		w := newWorld(t)
+		w.old = old
+		w.walk = func(n int, in activities.WalkInput) (activities.WalkResult, error) {
+			if first := n == 1; in.Open != first || in.Probe.Route.Path == transfer.RouteThirdParty == first {
+				t.Errorf("step %d: %+v", n, in)
+			}
+			if n == 1 {
+				return found("cursor-1", chunk("0-0", 4)), nil
+			}
+			if old == (in.Cursor == "cursor-1") {
+				t.Errorf("step %d goes on at %q", n, in.Cursor)
+			}
+			return found("", chunk("1-0", 4)), nil
+		}
+		task, err := w.transfer(tree())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(8)
+		if old { // the first step was done again, whole
+			want = 4
+		}
+		if task.Route.Path != transfer.RouteThirdParty || len(w.probes) != 1 || len(w.walks) != 2 || task.Progress.FilesDone != want {
+			t.Errorf("old %v: %d probes, %d walks, task = %+v", old, len(w.probes), len(w.walks), task)
+		}
+	}
+}
+
+// A pause has the first step of the walk stop.
+func TestTransferPausedWhileItSetsOut(t *testing.T) {
+	w := newWorld(t)
+	resumed := w.env.Now().Add(2 * time.Hour)
+	w.walk = func(n int, _ activities.WalkInput) (activities.WalkResult, error) {
+		if n == 1 {
+			return activities.WalkResult{}, activity.ErrResultPending // until it is cancelled
+		}
+		if w.env.Now().Before(resumed) {
+			t.Error("it walked while the task was paused")
+		}
+		return found("", chunk("0-0", 8)), nil
+	}
+	w.at(10*time.Second, func() { w.update(TellPause, true) })
+	w.at(2*time.Hour+time.Second, func() { w.env.SignalWorkflow(TellResume, nil) })
+	task, err := w.transfer(tree())
+	if err != nil || len(w.walks) != 2 || task.Progress.FilesDone != 8 {
+		t.Errorf("%d walks, task = %+v, %v", len(w.walks), task, err)
+	}
+}
+
 // TestEqualChecksumsAreSkipped: what a copy found equal was neither moved nor
 // is it left to do.
 func TestEqualChecksumsAreSkipped(t *testing.T) {

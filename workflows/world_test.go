@@ -57,6 +57,7 @@ type world struct {
 	sweepBlobs func(activities.SweepInput) (activities.SweepResult, error)
 
 	site       Site
+	old        bool // the data workers are of a release that has no walk that opens
 	attributes []string
 	addressed  bool
 	copyTime   time.Duration
@@ -95,9 +96,14 @@ type players struct{ w *world }
 func (p *players) Probe(_ context.Context, in activities.ProbeInput) (activities.ProbeResult, error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.w.probes = append(p.w.probes, in)
-	if p.w.probe != nil {
-		return p.w.probe(len(p.w.probes))
+	return p.w.look(in)
+}
+
+// look answers who logs in to both ends, in a step of its own or not.
+func (w *world) look(in activities.ProbeInput) (activities.ProbeResult, error) {
+	w.probes = append(w.probes, in)
+	if w.probe != nil {
+		return w.probe(len(w.probes))
 	}
 	return probed(in.Rule), nil
 }
@@ -116,11 +122,21 @@ func (p *players) Express(_ context.Context, in activities.ExpressInput) (activi
 func (p *players) WalkStep(_ context.Context, in activities.WalkInput) (activities.WalkResult, error) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.w.walks = append(p.w.walks, in)
-	if p.w.walk != nil {
-		return p.w.walk(len(p.w.walks), in)
+	var opened *activities.ProbeResult
+	if in.Open && !p.w.old {
+		probe, err := p.w.look(activities.ProbeInput{Ends: in.Ends, Rule: in.Request.Route})
+		if err != nil || probe.Elsewhere {
+			return activities.WalkResult{Probe: &probe}, err
+		}
+		opened = &probe
 	}
-	return found("", chunk("0-0", 4), chunk("0-1", 4)), nil
+	p.w.walks = append(p.w.walks, in)
+	res, err := found("", chunk("0-0", 4), chunk("0-1", 4)), error(nil)
+	if p.w.walk != nil {
+		res, err = p.w.walk(len(p.w.walks), in)
+	}
+	res.Probe = opened
+	return res, err
 }
 
 // Copy takes copyTime of the environment's clock, if there is one. A copy that

@@ -29,7 +29,11 @@ func TestPlain(t *testing.T) {
 		t.Errorf("progress = %+v", task.Progress)
 	}
 	s.same("/data")
-	s.keep("plain", s.history(id, ""))
+	h := s.history(id, "")
+	if n := scheduled(h, "Probe"); n != 0 || scheduled(h, "WalkStep") != 1 {
+		t.Errorf("%d activities log in beside %d walks: the first walk does", n, scheduled(h, "WalkStep"))
+	}
+	s.keep("plain", h)
 }
 
 func TestExpress(t *testing.T) {
