@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -180,9 +181,13 @@ func (o *Opener) closeUsed(owner, domain string) {
 // used are the activated credentials that this process has logged in with:
 // when one is gone from the vault, so are its sessions.
 type used struct {
-	mu sync.Mutex
-	by map[usedKey][]usedCredential
+	mu     sync.Mutex
+	by     map[usedKey][]usedCredential
+	forgot time.Time
 }
+
+// forgetEvery bounds what forgetting costs.
+const forgetEvery = time.Minute
 
 type usedKey struct{ owner, domain string }
 
@@ -191,6 +196,10 @@ type usedCredential struct {
 	expires     time.Time
 }
 
+// over says that it has expired: sessions end with their credential, and need no
+// closing then.
+func (c usedCredential) over(now time.Time) bool { return !now.Before(c.expires) }
+
 func (u *used) add(owner, domain, fingerprint string, expires, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -198,9 +207,14 @@ func (u *used) add(owner, domain, fingerprint string, expires, now time.Time) {
 		u.by = map[usedKey][]usedCredential{}
 	}
 	key := usedKey{owner, domain}
-	// Sessions end with their credential: what has expired needs no closing.
-	list := slices.DeleteFunc(u.by[key], func(c usedCredential) bool { return c.fingerprint == fingerprint || !now.Before(c.expires) })
+	list := slices.DeleteFunc(u.by[key], func(c usedCredential) bool { return c.fingerprint == fingerprint || c.over(now) })
 	u.by[key] = append(list, usedCredential{fingerprint, expires})
+	if now.Sub(u.forgot) >= forgetEvery {
+		u.forgot = now
+		maps.DeleteFunc(u.by, func(_ usedKey, list []usedCredential) bool {
+			return !slices.ContainsFunc(list, func(c usedCredential) bool { return !c.over(now) })
+		})
+	}
 }
 
 func (u *used) take(owner, domain string) (fingerprints []string) {

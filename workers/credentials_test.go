@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -140,5 +141,21 @@ func TestSessionsEndWithTheirActivation(t *testing.T) {
 	o.used.add("ann", "lab#dtn", "b", time.Unix(200, 0), time.Unix(150, 0))
 	if got := o.used.take("ann", "lab#dtn"); len(got) != 1 || got[0] != "b" {
 		t.Errorf("what has expired needs no closing: %v", got)
+	}
+}
+
+// A worker that serves many owners does not remember all that it ever had.
+func TestUsedForgetsWhatHasExpired(t *testing.T) {
+	var u used
+	begun := time.Unix(0, 0)
+	for i := range 1000 {
+		now := begun.Add(time.Duration(i) * time.Hour)
+		u.add(fmt.Sprint("owner ", i), "lab#dtn", "a", now.Add(12*time.Hour), now)
+	}
+	if len(u.by) != 12 {
+		t.Errorf("%d owners are remembered", len(u.by))
+	}
+	if got := u.take("owner 988", "lab#dtn"); len(got) != 1 {
+		t.Errorf("a session that still lives is not known: %v", got)
 	}
 }
