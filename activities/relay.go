@@ -36,7 +36,7 @@ func (c *copier) relayLoop(ctx context.Context, s *sender) {
 			a.alg, a.sourceSum, a.destSum = r.alg, hex.EncodeToString(r.hash.Sum(nil)), r.destSum
 		}
 		if err != nil {
-			c.suspect(t.i, connectionLost(err) && ctx.Err() == nil)
+			c.suspect(t.i, r.late(err) && ctx.Err() == nil)
 		}
 		switch {
 		case t.parts:
@@ -79,6 +79,7 @@ type relay struct {
 	atSource bool      // whose error move has returned
 	moved    int64     // of the part on its way
 	local    bool      // the destination is of this host
+	adrift   bool      // a write could not be given up
 	destSum  string    // of what was written, where it was read back on the way
 	in       run       // of the source
 	pace     pacer
@@ -149,7 +150,7 @@ func (r *relay) moveParts(ctx context.Context, l *large, fresh bool) error {
 		out, err := r.part(ctx, part, update)
 		if landErr := land(); landErr != nil {
 			if err == nil {
-				landErr = errors.Join(landErr, abort(out))
+				r.abort(out)
 			}
 			r.atSource = false
 			return landErr
@@ -285,7 +286,8 @@ func (r *relay) part(ctx context.Context, part endpoints.Range, update bool) (en
 	}
 	_, r.local = out.(endpoints.FileWriter)
 	if err := r.carry(ctx, in, out, part); err != nil {
-		return nil, errors.Join(err, abort(out))
+		r.abort(out)
+		return nil, err
 	}
 	r.in.passed(part)
 	return out, nil
@@ -368,9 +370,19 @@ func (r *relay) forSmall(n int64) []byte {
 
 // abort gives a write up. That this fails too is not worth a word: the name
 // is removed or written again.
-func abort(w endpoints.Writer) error {
-	_ = w.Abort()
-	return nil
+func (r *relay) abort(w endpoints.Writer) {
+	if w.Abort() != nil {
+		r.adrift = true
+	}
+}
+
+// late says that after an error of move's the destination may still do what it
+// was told. A worker's own disk does not when it was the source that failed:
+// there a write is done when the call returns, and each of this relay's writers
+// has been committed, or closed. Others at the file answer for theirs.
+func (r *relay) late(err error) bool {
+	over := r.atSource && !r.adrift && r.c.ends.dst.Caps().Kind == "posix"
+	return connectionLost(err) && !over
 }
 
 // relayAlgorithm is the checksum to compute while bytes pass: the strongest
