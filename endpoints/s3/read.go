@@ -71,7 +71,7 @@ type reader struct {
 	now    *stretch   // what is being handed out; nil between two of them
 
 	prefix *prefix       // what was read of the object from its first byte on; nil when that is not known
-	sum    <-chan stored // nil until it was asked for
+	sum    <-chan stored // of the object; nil until it was asked for
 }
 
 // stretch is a piece of the file that is read ahead.
@@ -185,6 +185,9 @@ func totalOf(contentRange *string) (int64, bool) {
 
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.next(p)
+	if n > 0 && r.prefix != nil {
+		r.learn()
+	}
 	if r.prefix == nil {
 		return n, err
 	}
@@ -275,9 +278,6 @@ func (r *reader) advance() error {
 	r.now = nil
 	r.request()
 	next := r.ahead[0]
-	if r.sum == nil && r.prefix != nil && r.end == r.entry.Size {
-		r.sum = r.askSum()
-	}
 	select {
 	case <-next.done:
 	case <-r.ctx.Done():
