@@ -195,9 +195,10 @@ func localOptions(summary string) workflow.LocalActivityOptions {
 // keepRecord writes the projection of the task and what happened, when it is old or
 // must be. A record that cannot be written is tried again with the next one.
 func (r *run) keepRecord(ctx workflow.Context, now bool) {
-	if !now && workflow.Now(ctx).Sub(r.Recorded) < r.Policies.Record {
+	if !now && (!r.firstRecord.IsZero() || workflow.Now(ctx).Sub(r.Recorded) < r.Policies.Record) {
 		return
 	}
+	r.firstRecord = time.Time{}
 	lctx := workflow.WithLocalActivityOptions(ctx, localOptions("record"))
 	in := r.recordInput(ctx)
 	var res activities.RecordResult

@@ -33,6 +33,8 @@ type run struct {
 	fatal    *failure
 	nudges   int // grows whenever something happened that a waiting coroutine should look at
 
+	firstRecord time.Time // when the task is recorded for the first time, unless it has ended by then; zero once it was
+
 	errands       workflow.Context // of the notices in flight; nil before the first
 	giveUpErrands workflow.CancelFunc
 	left          *activities.FinishInput // what could not be cleaned up
@@ -95,7 +97,11 @@ func (r *run) await(ctx workflow.Context, until time.Time, cond func() bool, int
 		if !until.IsZero() && !workflow.Now(ctx).Before(until) {
 			return nil
 		}
-		r.wakeAt(ctx, earliest(until, r.Task.Deadline, r.began.Add(r.Policies.MaxRun)))
+		if !r.firstRecord.IsZero() && !workflow.Now(ctx).Before(r.firstRecord) {
+			r.keepRecord(ctx, true)
+			continue
+		}
+		r.wakeAt(ctx, earliest(until, r.firstRecord, r.Task.Deadline, r.began.Add(r.Policies.MaxRun)))
 		nudges := r.nudges
 		if err := workflow.Await(ctx, func() bool {
 			return r.nudges != nudges || cond != nil && cond()
@@ -285,6 +291,10 @@ func (r *run) blocked(ctx workflow.Context, w *Work, f transfer.Fault) error {
 	return err
 }
 
+// changeTold is the patch since which an owner counts as told only when somebody
+// hears.
+const changeTold = "told-who-hears"
+
 // answer does what transfer.AnswerTo says about a fault that is not of single
 // files.
 func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, attempt int) (delay time.Duration, err error) {
@@ -318,8 +328,10 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 		r.fault(ctx, f, "")
 		r.Hold.Until = now.Add(answer.Delay)
 		if answer.Action == transfer.Wait && (r.Told.IsZero() || now.Sub(r.Told) >= tellAgain) {
-			r.Told = now
-			r.tell(ctx, transfer.NoticeWaiting, strconv.FormatInt(now.Unix(), 10))
+			// Who hears of it is not known before the first record.
+			if r.tell(ctx, transfer.NoticeWaiting, strconv.FormatInt(now.Unix(), 10)) || !r.since(ctx, changeTold) {
+				r.Told = now
+			}
 		}
 		return answer.Delay, nil
 	}

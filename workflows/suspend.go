@@ -236,8 +236,8 @@ func (r *run) seen(res activities.CopyResult) {
 // foresee warns the owner, once for each, of a credential that ends before the
 // task does at the rate it has had so far.
 func (r *run) foresee(ctx workflow.Context) {
-	if r.Probe == nil || r.Copied.IsZero() || r.suspended() {
-		return
+	if r.Probe == nil || r.Copied.IsZero() || r.suspended() || !r.firstRecord.IsZero() {
+		return // without a record nobody knows who is to hear of it
 	}
 	now := workflow.Now(ctx)
 	for _, e := range []struct {

@@ -55,7 +55,6 @@ func (r *run) transfer(ctx workflow.Context) error {
 		r.Task.Phase = transfer.PhaseCopying
 	}
 	if r.Task.Phase == transfer.PhaseStarting {
-		r.keepRecord(ctx, true)
 		if err := r.setOut(ctx); err != nil {
 			return err
 		}
@@ -108,14 +107,20 @@ func (r *run) begin(ctx workflow.Context) {
 	r.publish(ctx)
 }
 
-// changeOpen is the patch since which the first step of a walk logs in itself.
+// changeOpen is the patch since which the first step of a walk logs in itself, and
+// the first record comes a second later.
 const changeOpen = "walk-opens"
 
 // setOut logs in to both ends, which chooses the route, and begins to walk, in one
-// activity: a small tree would wait for the engine as long as for its servers.
+// activity: a small tree would wait for the engine as long as for its servers. Nor
+// does it wait for a record of its beginning, when it has ended in a second.
 func (r *run) setOut(ctx workflow.Context) error {
 	if !r.since(ctx, changeOpen) {
+		r.keepRecord(ctx, true)
 		return r.activate(ctx)
+	}
+	if r.Recorded.IsZero() {
+		r.firstRecord = workflow.Now(ctx).Add(time.Second)
 	}
 	var res activities.WalkResult
 	err := r.insist(ctx, func() error {

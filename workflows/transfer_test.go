@@ -543,6 +543,50 @@ func TestTransferPausedWhileItSetsOut(t *testing.T) {
 	}
 }
 
+// A task that ends at once has one record, its last; a longer one is recorded
+// after a second.
+func TestTransferIsRecordedWhenItLasts(t *testing.T) {
+	for took, records := range map[time.Duration]int{100 * time.Millisecond: 1, 10 * time.Second: 2} {
+		w := newWorld(t)
+		w.copyTime = took
+		if _, err := w.transfer(tree()); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.records) != records {
+			t.Errorf("a task of %s has %d records", took, len(w.records))
+		}
+		if first := w.records[0].Task; records > 1 && (first.Status != transfer.Active || first.AsOf.Sub(first.Requested).Round(time.Second) != time.Second) {
+			t.Errorf("the first is %+v", first)
+		}
+	}
+}
+
+// Whoever has an address at the site alone hears of a wait that began before the
+// first record.
+func TestTransferTellsOfAnEarlyWait(t *testing.T) {
+	w := newWorld(t)
+	w.addressed = true
+	w.walk = func(n int, _ activities.WalkInput) (activities.WalkResult, error) {
+		if n < 3 {
+			full := transfer.Fault{Kind: fault.NoSpace, Message: "the disk is full"}
+			return activities.WalkResult{Cursor: "here", Blocked: &full}, nil
+		}
+		return found("", chunk("0-0", 8)), nil
+	}
+	if _, err := w.transfer(tree()); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, n := range w.mails {
+		if n.Kind == transfer.NoticeWaiting {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times of the wait: %+v", told, w.mails)
+	}
+}
+
 // TestEqualChecksumsAreSkipped: what a copy found equal was neither moved nor
 // is it left to do.
 func TestEqualChecksumsAreSkipped(t *testing.T) {
