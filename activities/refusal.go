@@ -99,7 +99,7 @@ func (c *copier) refuse(i int, err error, atSource bool) {
 		kind = fault.Unsupported
 	}
 	r := refusal{Tries: c.led.Refused[i].Tries + 1, Kind: kind, Message: clip(err.Error()), AtSource: atSource}
-	answer := transfer.AnswerTo(transfer.Trouble{Kind: kind, AtSource: atSource, Attempt: r.Tries, OfFile: true, OnError: c.in.Options.OnError})
+	answer := transfer.AnswerTo(transfer.Trouble{Kind: kind, Attempt: r.Tries, OfFile: true, OnError: c.in.Options.OnError})
 	again := answer.Action == transfer.Again && answer.Last
 	r.Final = !again
 	delete(c.led.Partial, i)
@@ -167,7 +167,7 @@ func (c *copier) mismatch(i int, err error, atSource bool) {
 	}
 	r := c.led.Refused[i]
 	r.Tries, r.Kind, r.Message, r.AtSource = r.Tries+1, fault.Integrity, clip(err.Error()), atSource
-	answer := transfer.AnswerTo(transfer.Trouble{Kind: fault.Integrity, AtSource: atSource, Attempt: r.Tries, OnError: c.in.Options.OnError})
+	answer := transfer.AnswerTo(transfer.Trouble{Kind: fault.Integrity, Attempt: r.Tries, OnError: c.in.Options.OnError})
 	if answer.Action != transfer.Again {
 		r.Tries-- // refuse counts it
 		c.led.Refused[i] = r

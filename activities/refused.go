@@ -30,7 +30,7 @@ func (w *walk) postpone(j job, err error) bool {
 		return false
 	}
 	answer := transfer.AnswerTo(transfer.Trouble{
-		Kind: fault.Permission, AtSource: !j.dir.Extra, Attempt: j.tries + 1, OnError: w.in.Request.OnError,
+		Kind: fault.Permission, Attempt: j.tries + 1, OnError: w.in.Request.OnError,
 	})
 	if answer.Action != transfer.Again {
 		return false

@@ -372,7 +372,7 @@ func (s *stage) refused(line *offlineFile, err error) bool {
 		told.Kind = fault.Unsupported
 	}
 	s.faults.add(told)
-	answer := transfer.AnswerTo(transfer.Trouble{Kind: told.Kind, AtSource: true, Attempt: line.Tries, OnError: s.in.OnError})
+	answer := transfer.AnswerTo(transfer.Trouble{Kind: told.Kind, Attempt: line.Tries, OnError: s.in.OnError})
 	if answer.Action == transfer.Again {
 		return true
 	}

@@ -22,7 +22,6 @@ const (
 // Trouble is a fault, and what is known of how it came about.
 type Trouble struct {
 	Kind       fault.Kind
-	AtSource   bool    // the source refused; otherwise the destination, or both
 	Attempt    int     // how often the same thing has failed by now; 1 is the first time
 	OfFile     bool    // of a single file, at ends that do other things; otherwise of a step of the task
 	OnError    OnError // what the request says of single files

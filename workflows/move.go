@@ -113,7 +113,7 @@ func (r *run) follow(ctx workflow.Context, name string, step workflow.Future, re
 		switch {
 		case temporal.IsCanceledError(err): // told to land: the same step again later
 		case err != nil:
-			r.endIf(r.trouble(ctx, faultOf(ctx, err), true))
+			r.endIf(r.trouble(ctx, faultOf(ctx, err)))
 		default:
 			done(ctx)
 		}
@@ -144,7 +144,7 @@ func (r *run) walked(ctx workflow.Context, res activities.WalkResult) {
 	r.giveUp(ctx, res.Failed, max(res.Errors, int64(len(res.Failed))))
 	r.offline(ctx, res.Offline)
 	if res.Blocked != nil {
-		r.endIf(r.trouble(ctx, *res.Blocked, true))
+		r.endIf(r.trouble(ctx, *res.Blocked))
 		return
 	}
 	r.progressed(ctx)
@@ -379,7 +379,7 @@ func (r *run) refused(ctx workflow.Context, w *Work, res activities.CopyResult) 
 	var again *transfer.Answer
 	for _, f := range res.Failed {
 		a := transfer.AnswerTo(transfer.Trouble{
-			Kind: f.Kind, AtSource: f.AtSource, Attempt: w.Tries,
+			Kind: f.Kind, Attempt: w.Tries,
 			OnError: r.onError(), FailOnFull: r.Request.FailOnFull,
 		})
 		switch a.Action {

@@ -202,7 +202,7 @@ func (r *run) insist(ctx workflow.Context, step func() error) error {
 		if f := (*failure)(nil); errors.As(err, &f) {
 			return f
 		}
-		if err := r.trouble(ctx, faultOf(ctx, err), false); err != nil {
+		if err := r.trouble(ctx, faultOf(ctx, err)); err != nil {
 			return err
 		}
 		r.keepRecord(ctx, true)
@@ -270,12 +270,12 @@ func (r *run) progressed(ctx workflow.Context) {
 
 // trouble decides what a fault of a step means for the run: a hold, a
 // suspension, or the end, which it returns.
-func (r *run) trouble(ctx workflow.Context, f transfer.Fault, atSource bool) error {
+func (r *run) trouble(ctx workflow.Context, f transfer.Fault) error {
 	if r.Hold.Fault.Kind != f.Kind {
 		r.Hold = Hold{}
 	}
 	r.Hold.Tries++
-	_, err := r.answer(ctx, f, atSource, r.Hold.Tries)
+	_, err := r.answer(ctx, f, r.Hold.Tries)
 	return err
 }
 
@@ -286,7 +286,7 @@ func (r *run) blocked(ctx workflow.Context, w *Work, f transfer.Fault) error {
 	}
 	w.Blocks++
 	r.Hold.Tries = w.Blocks
-	delay, err := r.answer(ctx, f, false, w.Blocks)
+	delay, err := r.answer(ctx, f, w.Blocks)
 	w.NotBefore = workflow.Now(ctx).Add(delay)
 	return err
 }
@@ -297,7 +297,7 @@ const changeTold = "told-who-hears"
 
 // answer does what transfer.AnswerTo says about a fault that is not of single
 // files.
-func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, attempt int) (delay time.Duration, err error) {
+func (r *run) answer(ctx workflow.Context, f transfer.Fault, attempt int) (delay time.Duration, err error) {
 	const tellAgain = 24 * time.Hour
 	now := workflow.Now(ctx)
 	if r.Hold.Fault.Kind != f.Kind || r.Hold.Since.IsZero() {
@@ -305,7 +305,7 @@ func (r *run) answer(ctx workflow.Context, f transfer.Fault, atSource bool, atte
 	}
 	r.Hold.Fault = f
 	answer := transfer.AnswerTo(transfer.Trouble{
-		Kind: f.Kind, AtSource: atSource, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull, OwnStore: f.OwnStore,
+		Kind: f.Kind, Attempt: attempt, OnError: r.onError(), FailOnFull: r.Request.FailOnFull, OwnStore: f.OwnStore,
 	})
 	switch answer.Action {
 	case transfer.Suspend:

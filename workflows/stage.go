@@ -120,7 +120,7 @@ func (r *run) staged(ctx workflow.Context, in activities.StageInput, res activit
 		})
 	}
 	if res.Blocked != nil {
-		r.endIf(r.trouble(ctx, *res.Blocked, true))
+		r.endIf(r.trouble(ctx, *res.Blocked))
 		return
 	}
 	r.progressed(ctx)
