@@ -100,22 +100,6 @@ func TestReaches(t *testing.T) {
 	}
 }
 
-// Checksums are requests, too, but few files are not made fewer for them.
-func TestWindow(t *testing.T) {
-	for _, c := range []struct {
-		pipelining int
-		checksum   string
-		want       int
-	}{
-		{400, "", 400}, {400, "md5", 200}, {1000, "md5", 500},
-		{150, "md5", 100}, {100, "md5", 100}, {20, "md5", 20}, {1, "md5", 1},
-	} {
-		if got := window(endpoints.SendOptions{Pipelining: c.pipelining, Checksum: c.checksum}); got != c.want {
-			t.Errorf("%d requests with checksum %q: %d files", c.pipelining, c.checksum, got)
-		}
-	}
-}
-
 // fakeRun is a sendRun of n files, with the outcomes it has told of.
 func fakeRun(n int) (*sendRun, *[]endpoints.Sent) {
 	var told []endpoints.Sent

@@ -90,7 +90,7 @@ type sendRun struct {
 
 func (r *sendRun) options(o endpoints.SendOptions) wire.Options {
 	w := wire.Options{
-		Parallelism: o.Parallelism, Window: window(o), Buffer: o.Buffer, Checksum: o.Checksum,
+		Parallelism: o.Parallelism, Window: o.Pipelining, Buffer: o.Buffer, Checksum: o.Checksum,
 		FirstByte: r.src.driver.config.Blocked, Stall: o.Stall,
 	}
 	// What is stricter of what the two records say.
@@ -114,22 +114,6 @@ func (r *sendRun) options(o endpoints.SendOptions) wire.Options {
 		w.Auth = wire.AuthSelf
 	}
 	return w
-}
-
-// sharedWindow is from how many files under way on their checksums count as the
-// requests that they are.
-const sharedWindow = 100
-
-// window is how many files are under way at once. For each request the Globus
-// server walks along all that wait: with 300 files and their checksums, 600
-// requests, a file of 1 KiB cost the two servers 0.68 ms of CPU, with 100 to 200
-// of them 0.57 ms. Fewer save nothing more, and would have to wait for replies
-// from afar.
-func window(o endpoints.SendOptions) int {
-	if o.Checksum == "" {
-		return o.Pipelining
-	}
-	return max(min(o.Pipelining, sharedWindow), o.Pipelining/2)
 }
 
 func (s *Storage) isPrivate() bool {
