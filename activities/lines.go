@@ -13,6 +13,7 @@ import (
 
 	"github.com/gridferry/gridferry/blob"
 	"github.com/gridferry/gridferry/fault"
+	"github.com/gridferry/gridferry/transfer"
 )
 
 // Sheets, ledgers, pages of results and the rest are JSON lines under zstd.
@@ -94,6 +95,42 @@ func putText(ctx context.Context, s blob.Store, key string, text []byte) error {
 		return err
 	}
 	return s.Put(ctx, key, data)
+}
+
+// fileLine is a file without the methods that make JSON of it, which cost
+// several times what they add: its names are packed by hand.
+type fileLine transfer.File
+
+// putFiles is putLines for the files of a sheet.
+func putFiles(ctx context.Context, s blob.Store, key string, files []transfer.File) error {
+	data, err := packEach(func(yield func(fileLine) bool) {
+		for _, f := range files {
+			f.Source, f.Dest, f.Link, f.Same = transfer.PackName(f.Source), transfer.PackName(f.Dest), transfer.PackName(f.Link), transfer.PackName(f.Same)
+			if !yield(fileLine(f)) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.Put(ctx, key, data)
+}
+
+// getFiles returns the files that putFiles has stored, of which there are
+// about n.
+func getFiles(ctx context.Context, s blob.Store, key string, n int64) ([]transfer.File, error) {
+	data, err := s.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]transfer.File, 0, min(max(n, 0), transfer.SegmentLimit))
+	err = unpack(data, func(f fileLine) error {
+		f.Source, f.Dest, f.Link, f.Same = transfer.UnpackName(f.Source), transfer.UnpackName(f.Dest), transfer.UnpackName(f.Link), transfer.UnpackName(f.Same)
+		files = append(files, transfer.File(f))
+		return nil
+	})
+	return files, err
 }
 
 // getLines returns the values under key.
