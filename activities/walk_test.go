@@ -98,7 +98,6 @@ func TestWalkTinyAndWhole(t *testing.T) {
 	}
 }
 
-// TestWalkSteps ends each step almost at once: the walk goes on where it was.
 // The first step may log in itself, and then tells what Probe would have told.
 func TestWalkOpens(t *testing.T) {
 	w := newWorld(t)
@@ -133,6 +132,7 @@ func TestWalkOpens(t *testing.T) {
 	}
 }
 
+// TestWalkSteps ends each step almost at once: the walk goes on where it was.
 func TestWalkSteps(t *testing.T) { synctest.Test(t, testWalkSteps) }
 
 func testWalkSteps(t *testing.T) {

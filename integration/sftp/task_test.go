@@ -122,8 +122,8 @@ func TestTaskOnACutLine(t *testing.T) {
 	}
 }
 
-// On the way back nobody but the worker writes, to its own disk: there is nothing
-// to look at once more, and the task ends when all is there.
+// On the way back it is the source that fails, and the worker writes to its own
+// disk.
 func TestTaskBackOnACutLine(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -132,14 +132,10 @@ func TestTaskBackOnACutLine(t *testing.T) {
 	_, err := tree.Make(src, tree.Spec{Seed: 2, Files: 100, Bytes: 90 * mib, Large: []int64{70 * mib}, Deep: 2}, nil)
 	must(t, err)
 	cut := s.line.After(10*mib, s.line.Cut)
-	begun := time.Now()
 	if task := s.succeeds("lab#root:/src", host.Here(back)); task.Progress.Faults == 0 {
 		t.Error("the cut is not told of")
 	}
 	<-cut
-	if took := time.Since(begun); took > 50*time.Second {
-		t.Errorf("it took %v", took)
-	}
 	same(t, src, back)
 }
 
