@@ -47,10 +47,6 @@ type block struct {
 	err error
 }
 
-// plainStride is how many bytes are moved at a time where nothing is to be done
-// with them: what was read is still in the CPU's cache when it is written.
-const plainStride = 256 << 10
-
 // plain moves a part of which no digest is wanted. That others do as much, and
 // what the kernel and the drivers have under way, keep both sides busy.
 func (r *relay) plain(ctx context.Context, in io.Reader, out io.Writer, part endpoints.Range) error {
@@ -60,7 +56,7 @@ func (r *relay) plain(ctx context.Context, in io.Reader, out io.Writer, part end
 	}
 	defer r.c.d.blocks.give(bufs)
 	for left := part.Len(); left > 0; {
-		b := bufs[0][:min(left, plainStride)]
+		b := bufs[0][:min(left, relayBlock)]
 		left -= int64(len(b))
 		if err := r.read(ctx, in, b); err != nil {
 			r.atSource = true

@@ -89,9 +89,9 @@ type Caps struct {
 
 	RTT time.Duration // round trip to the server, the shortest that was seen when it was opened; 0 is unknown, or none
 
-	// OneAnswer: so many bytes at most, when they are all that Open is asked for,
-	// come in one answer as they are read; of more, some is read ahead into memory.
-	// 0 where the storage makes no such difference.
+	// OneAnswer: so many bytes at most from the middle of a file, when they are all
+	// that Open is asked for, come in one answer as they are read; of more, some is
+	// read ahead into memory. 0 where the storage makes no such difference.
 	OneAnswer int64
 
 	// AtOnce: a file of up to so many bytes, written from its beginning, is under

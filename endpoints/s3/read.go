@@ -23,9 +23,12 @@ const (
 	stretchesAhead = 3
 	mostAhead      = 8
 
-	// inOne is up to how many bytes are asked for in one request, and not kept in
-	// memory (Caps.OneAnswer): who wants so little reads other pieces or files besides.
-	inOne = 4 * partSize
+	// inOne is up to how many bytes from the beginning of a file are asked for in one
+	// request, and not kept in memory: who wants so little reads other files besides.
+	// Further on it is pieceInOne (Caps.OneAnswer): who begins there reads other
+	// pieces of the file besides, and the fewer the requests, the less there is to do.
+	inOne      = 4 * partSize
+	pieceInOne = 12 * partSize
 
 	// rereads is how often a stretch is asked for again when its connection
 	// breaks in the middle; each goes on where the last one ended.
@@ -96,7 +99,8 @@ func (r *reader) open(op string, length int64) error {
 	ask := int64(partSize)
 	if r.window = 1; length >= 0 {
 		r.window = stretchesAhead
-		if ask = length; length > inOne {
+		ask = length
+		if length > pieceInOne || length > inOne && r.off == 0 {
 			ask = partSize
 		}
 	}

@@ -110,7 +110,7 @@ func TestReaderGivesMemoryBack(t *testing.T) {
 
 // A piece that is not long is one request.
 func TestShortPieceIsOneRequest(t *testing.T) {
-	data := pattern(inOne + 7)
+	data := pattern(pieceInOne + 7)
 	s, _, requests := storeOf(t, data)
 	in, err := s.Open(t.Context(), "/file", 7, s.Caps().OneAnswer)
 	if err != nil {

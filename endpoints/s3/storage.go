@@ -65,7 +65,7 @@ const (
 func (s *Storage) Caps() endpoints.Caps {
 	c := endpoints.Caps{
 		Kind: Kind, Server: s.opts.url, Times: s.opts.times, Multiplexed: true,
-		AtOnce: AtOnce, OneAnswer: inOne, Parts: parts(), NoEmptyDirs: !s.opts.emptyDirs,
+		AtOnce: AtOnce, OneAnswer: pieceInOne, Parts: parts(), NoEmptyDirs: !s.opts.emptyDirs,
 	}
 	if s.opts.checksums {
 		c.Checksums = algorithms()
