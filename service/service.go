@@ -124,12 +124,13 @@ func (s *Service) start(ctx context.Context, id transfer.TaskID, workflow string
 // Wait implements transfer.Service.
 func (s *Service) Wait(ctx context.Context, id transfer.TaskID) (transfer.Task, error) {
 	for {
-		run := s.client.GetWorkflow(ctx, workflows.TransferID(id), "")
-		err := run.Get(ctx, nil)
+		task, err := s.outcome(ctx, id)
 		switch {
 		case ctx.Err() != nil:
 			return transfer.Task{}, ctx.Err()
-		case err == nil || ended(err):
+		case err == nil:
+			return task, nil
+		case ended(err):
 			return s.Task(ctx, id)
 		}
 		switch err := translate(err, "wait for", "task "+string(id)); fault.KindOf(err) {
@@ -143,6 +144,18 @@ func (s *Service) Wait(ctx context.Context, id transfer.TaskID) (transfer.Task, 
 			return transfer.Task{}, err
 		}
 	}
+}
+
+// outcome waits for the end of a task, and takes its last word as it comes: who
+// waits for a small file would notice another look at it.
+func (s *Service) outcome(ctx context.Context, id transfer.TaskID) (task transfer.Task, err error) {
+	d, err := s.describe(ctx, id)
+	if err != nil {
+		return task, err
+	}
+	run := d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	err = s.client.GetWorkflow(ctx, workflows.TransferID(id), run).Get(ctx, &task)
+	return task, err
 }
 
 func pause(ctx context.Context, d time.Duration) error {
