@@ -31,12 +31,17 @@ type FTPServer struct {
 func NewVsftpd(t testing.TB, root string) *FTPServer {
 	t.Helper()
 	s := newFTPServer(t, root)
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return s.start(t, "vsftpd", nil,
 		"listen=YES",
 		"listen_address="+s.Host,
 		fmt.Sprintf("listen_port=%d", s.Port),
 		"background=NO",
 		"run_as_launching_user=YES", // no change of root or user, which only root could make
+		"ftp_username="+u.Username,  // of anonymous sessions; its own is of the package, which is not installed
 		"anonymous_enable=YES",
 		"no_anon_password=YES",
 		"anon_root="+s.Root,
