@@ -7,11 +7,13 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/gridferry/gridferry/activities"
 	"github.com/gridferry/gridferry/fault"
@@ -124,13 +126,16 @@ func (s *Service) start(ctx context.Context, id transfer.TaskID, workflow string
 // Wait implements transfer.Service.
 func (s *Service) Wait(ctx context.Context, id transfer.TaskID) (transfer.Task, error) {
 	for {
-		task, err := s.outcome(ctx, id)
+		// Its last word comes with its end: who waits for a small file would notice
+		// another look at it.
+		var task transfer.Task
+		err := s.client.GetWorkflow(ctx, workflows.TransferID(id), "").Get(ctx, &task)
 		switch {
 		case ctx.Err() != nil:
 			return transfer.Task{}, ctx.Err()
-		case err == nil:
+		case err == nil && task.ID == id:
 			return task, nil
-		case ended(err):
+		case err == nil || ended(err) || errors.Is(err, converter.ErrUnableToDecode): // of something else, perhaps
 			return s.Task(ctx, id)
 		}
 		switch err := translate(err, "wait for", "task "+string(id)); fault.KindOf(err) {
@@ -144,18 +149,6 @@ func (s *Service) Wait(ctx context.Context, id transfer.TaskID) (transfer.Task, 
 			return transfer.Task{}, err
 		}
 	}
-}
-
-// outcome waits for the end of a task, and takes its last word as it comes: who
-// waits for a small file would notice another look at it.
-func (s *Service) outcome(ctx context.Context, id transfer.TaskID) (task transfer.Task, err error) {
-	d, err := s.describe(ctx, id)
-	if err != nil {
-		return task, err
-	}
-	run := d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	err = s.client.GetWorkflow(ctx, workflows.TransferID(id), run).Get(ctx, &task)
-	return task, err
 }
 
 func pause(ctx context.Context, d time.Duration) error {
