@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +15,7 @@ func dense(f *os.File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && st.Blocks*512 >= st.Size, nil
+	return blocks(fi) >= fi.Size(), nil
 }
 
 // extent finds the first bytes of f in [off, end) that are allocated: [from, to).

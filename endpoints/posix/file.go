@@ -148,7 +148,11 @@ func (s *Storage) Create(ctx context.Context, p string, opts endpoints.CreateOpt
 	if err != nil {
 		return nil, classify(op, p, err, true)
 	}
-	w := &writer{s: s, ctx: ctx, path: p, t: t, dir: path.Dir(name), f: f, base: opts.Offset, size: opts.Size, keeps: opts.Update || opts.Offset > 0}
+	w := &writer{s: s, ctx: ctx, path: p, t: t, dir: path.Dir(name), f: f, base: opts.Offset, keeps: opts.Update || opts.Offset > 0}
+	w.room = endpoints.Range{Off: opts.Offset, End: opts.Offset + max(0, opts.Size)}
+	if b := opts.Becomes; b != nil {
+		w.room = endpoints.Range{End: b.Size}
+	}
 	if err := w.prepare(); err != nil {
 		_ = f.Close() // nothing was written
 		return nil, classify(op, p, err, true)
@@ -164,9 +168,9 @@ type writer struct {
 	dir   string
 	f     *os.File
 	base  int64
-	size  int64 // that was announced
-	keeps bool  // the file is others' as well, or was there before
-	reach int64 // where the last of the holes ends that were left
+	room  endpoints.Range // that the bytes announced will take: of a file in parts, the others' as well
+	keeps bool            // the file is others' as well, or was there before
+	reach int64           // where the last of the holes ends that were left
 	ended bool
 
 	allocated sync.Once
@@ -177,6 +181,11 @@ type writer struct {
 // in one piece, and refused now rather than at its end when the disk is full.
 const worthAllocating = 1 << 20
 
+// allocateStretch is how many bytes are allocated before the context is looked
+// at again. tmpfs gives back what a call had when a signal interrupts it; an
+// extent of ext4 that is not written yet is no longer.
+const allocateStretch = 128 << 20
+
 func (w *writer) prepare() error {
 	if err := regular(w.f); err != nil {
 		return err
@@ -186,18 +195,37 @@ func (w *writer) prepare() error {
 }
 
 // allocate is called when it is known that bytes will be written: what the
-// kernel copies may take less room than its size, or none.
+// kernel copies may take less room than its size, or none. Whichever part of a
+// file comes first allocates all of it and the others wait: allocating and
+// writing take the same lock in the kernel, on which they would all be spinning.
 func (w *writer) allocate() error {
 	w.allocated.Do(func() {
-		if w.size < worthAllocating || w.s.sparse {
+		if w.room.Len() < worthAllocating || w.s.sparse {
 			return
 		}
-		// Any other error is of a file system that does not know how.
-		if err := allocate(w.f, w.base, w.size); isErrno(err, syscall.ENOSPC) || isErrno(err, syscall.EDQUOT) {
+		_, err, _ := w.s.allocating.Do(w.path, func() (any, error) { return nil, w.allocateRoom() })
+		// Any other error is of a file system that does not know how, or of
+		// another part that was given up.
+		if isErrno(err, syscall.ENOSPC) || isErrno(err, syscall.EDQUOT) {
 			w.full = classify("write", w.path, err, true)
 		}
 	})
 	return w.full
+}
+
+func (w *writer) allocateRoom() error {
+	if fi, err := w.f.Stat(); err != nil || w.room.Off == 0 && blocks(fi) >= w.room.End {
+		return err // an earlier part has allocated it
+	}
+	for off := w.room.Off; off < w.room.End; off += allocateStretch {
+		if err := w.live(); err != nil {
+			return err
+		}
+		if err := allocate(w.f, off, min(allocateStretch, w.room.End-off)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ready is asked before bytes are written.

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/gridferry/gridferry/endpoints"
 	"github.com/gridferry/gridferry/fault"
 )
@@ -44,6 +46,8 @@ type Storage struct {
 	sparse  bool
 	closed  atomic.Bool
 	buffers sync.Pool // of [copyBuffer]byte
+
+	allocating singleflight.Group // by path
 }
 
 type mount struct {
