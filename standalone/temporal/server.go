@@ -89,12 +89,13 @@ func start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	p, err := assignPorts(&o)
-	if err != nil {
-		return nil, err
-	}
 	sql := database(o.File)
 	if err := prepare(sql, o); err != nil {
+		return nil, err
+	}
+	// After what takes its time: nothing holds a free port until it is used.
+	p, err := assignPorts(&o)
+	if err != nil {
 		return nil, err
 	}
 	s.options = o
@@ -126,7 +127,11 @@ func (o *Options) check() error {
 	if strings.ContainsAny(o.File, "?#%") {
 		return fmt.Errorf("the name of the database file must not hold ?, # or %%, as %q does", o.File)
 	}
-	// The Web UI would end the whole process when its port is taken.
+	// Temporal and its Web UI would end the whole process for a port that is
+	// taken.
+	if err := listenable(o.Host, o.Port); err != nil {
+		return err
+	}
 	return listenable(o.Host, o.UIPort)
 }
 
@@ -178,8 +183,6 @@ func assignPorts(o *Options) (ports, error) {
 	}
 	if o.Port == 0 {
 		o.Port = free()
-	} else if err := listenable(o.Host, o.Port); err != nil {
-		return ports{}, err
 	}
 	p := ports{
 		grpc: map[primitives.ServiceName]int{

@@ -3,7 +3,9 @@ package temporal_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -140,8 +142,7 @@ func TestNoOperator(t *testing.T) {
 }
 
 func TestWebUI(t *testing.T) {
-	o := temporal.Options{UIPort: temporal.FreePort(t)}
-	s, _ := start(t, o)
+	s, _ := start(t, temporal.Options{UIPort: temporal.FreePort(t)})
 	res, err := http.Get(s.UI() + "/api/v1/namespaces/default")
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +151,23 @@ func TestWebUI(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("the Web UI's own API answers %s", res.Status)
 	}
-	if _, err := temporal.Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("a second Web UI on one port gave %v", err)
+}
+
+func TestRefusesATakenPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := l.Addr().(*net.TCPAddr).Port
+	file := filepath.Join(t.TempDir(), "temporal.db")
+	for _, o := range []temporal.Options{{File: file, Port: taken}, {File: file, UIPort: taken}} {
+		if _, err := temporal.Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			t.Errorf("%+v gave %v", o, err)
+		}
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a database was made for a server that could not start: %v", err)
 	}
 }
 
