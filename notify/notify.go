@@ -166,18 +166,24 @@ func (n *Notifier) once(ctx context.Context, ch channel, m message) error {
 		return err
 	}
 	log := n.log.With("task", m.Task.ID, "notice", m.Kind, "by", ch.name())
-	switch err := ch.send(ctx, id, m); {
-	case fault.Is(err, fault.Invalid):
-		log.Error("nobody will take this notice; it is given up", "error", err)
-	case err != nil:
+	err = ch.send(ctx, id, m)
+	refused := fault.Is(err, fault.Invalid)
+	if err != nil && !refused {
 		log.Warn("a notice could not be sent yet", "error", err)
 		return err
-	default:
-		log.Info("notice sent")
 	}
 	// The far side has it: that is not to be forgotten because the caller is
 	// in a hurry.
-	return n.marks.EndNotice(context.WithoutCancel(ctx), id)
+	if err := n.marks.EndNotice(context.WithoutCancel(ctx), id); err != nil {
+		return err
+	}
+	// Who reads that it is sent, or given up, reads what will not be undone.
+	if refused {
+		log.Error("nobody will take this notice; it is given up", "error", err)
+	} else {
+		log.Info("notice sent")
+	}
+	return nil
 }
 
 // messageID is the same whenever the same event is told to the same address on
