@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -326,20 +327,31 @@ func TestRefusedForNowIsTransient(t *testing.T) {
 	}
 }
 
-// One that could not be marked is sent again, under the same id.
+// One that could not be marked is sent again, under the same id, and only then
+// said to be sent.
 func TestUnmarkedIsRepeatedUnderTheSameID(t *testing.T) {
 	h := &hooks{}
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	m := newMarks()
 	m.fail = errors.New("the store is away")
-	n := newNotifier(t, Config{Webhook: &Webhook{URL: srv.URL, SecretFile: secretFile(t, strings.Repeat("s", 24))}}, m)
+	var log bytes.Buffer
+	n := newNotifier(t, Config{
+		Webhook: &Webhook{URL: srv.URL, SecretFile: secretFile(t, strings.Repeat("s", 24))},
+		Log:     slog.New(slog.NewTextHandler(&log, nil)),
+	}, m)
 	if err := n.Notify(t.Context(), notice(transfer.NoticeFailed, "")); err == nil {
 		t.Error("the missing mark is no error")
+	}
+	if strings.Contains(log.String(), "notice sent") {
+		t.Errorf("said to be sent without a mark: %s", &log)
 	}
 	m.fail = nil
 	if err := n.Notify(t.Context(), notice(transfer.NoticeFailed, "")); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Count(log.String(), "notice sent") != 1 {
+		t.Errorf("not said to be sent once: %s", &log)
 	}
 	if len(h.requests) != 2 || h.requests[0].Header.Get("webhook-id") != h.requests[1].Header.Get("webhook-id") {
 		t.Errorf("%d requests", len(h.requests))
